@@ -1,0 +1,23 @@
+import type { Config } from 'jest';
+
+const config: Config = {
+  testEnvironment: 'node',
+  testMatch: ['<rootDir>/{libs,services,cli,lab,test}/**/*.test.ts'],
+  transform: {
+    '^.+\\.(ts|mts|js|mjs)$': [
+      '@swc/jest',
+      {
+        jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
+        module: { type: 'commonjs' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+  // These publish ES modules only, which Jest's CommonJS loader can't read untransformed.
+  transformIgnorePatterns: ['/node_modules/(?!(cookie|redfish-client|@peculiar|selfsigned)/)'],
+  moduleNameMapper: { '^redfish-client$': '<rootDir>/node_modules/redfish-client/dist/index.mjs' },
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  testTimeout: 20_000,
+};
+
+export default config;

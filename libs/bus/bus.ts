@@ -1,0 +1,100 @@
+import type { EventDraft, MalformedEvent, RecordedEvent, StreamName } from '../events/mod.ts';
+
+/** Where a subscription begins. Sequences count from 1; `sinceMs` is epoch milliseconds. */
+export type StartAt = { readonly sequence: number } | { readonly sinceMs: number } | 'beginning' | 'new';
+
+export interface PublishOptions {
+  /**
+   * The fence: the sequence of the last event on the same subject that the writer knows (0: none yet).
+   * When the stream knows a later one, the event is refused with `StaleWriterError`.
+   */
+  readonly expectedLastSubjectSequence?: number;
+  /** Gives up after this long; default: it is tried until the bus is closed. */
+  readonly timeoutMs?: number;
+}
+
+export interface PublishAck {
+  readonly sequence: number;
+  /** True when the bus already had the event: an earlier try had arrived although its answer was lost. */
+  readonly duplicate: boolean;
+}
+
+export interface SubscribeOptions {
+  readonly stream: StreamName;
+  /** One of `subjectFilters`; left out: everything in the stream. */
+  readonly filter?: string;
+  readonly startAt: StartAt;
+  /** Called one event at a time, in stream order, each event exactly once. */
+  readonly onEvent: (event: RecordedEvent) => void;
+  /** A message that is no event we know. It is skipped. */
+  readonly onMalformed?: (malformed: MalformedEvent) => void;
+}
+
+export interface Subscription {
+  /** The last sequence seen, malformed ones included; 0 before the first. */
+  readonly lastSequence: number;
+  stop(): Promise<void>;
+}
+
+export interface DurableOptions extends Omit<SubscribeOptions, 'onEvent'> {
+  /** The durable consumer's name: its position is kept by the bus. */
+  readonly name: string;
+  /** Acknowledged when the promise resolves; delivered again (at least once) when it rejects. */
+  readonly onEvent: (event: RecordedEvent) => Promise<void>;
+}
+
+/** A projection at one moment: the fold of all events up to and with `sequence`. */
+export interface Snapshot {
+  readonly schemaVersion: number;
+  readonly sequence: number;
+  readonly state: unknown;
+}
+
+/** The last event on its subject was not the one the writer thought: another writer is at work, or we are stale. */
+export class StaleWriterError extends Error {
+  readonly code = 'NEMURI_STALE_WRITER';
+  constructor(subject: string, expectedSequence: number, options?: ErrorOptions) {
+    super(`a later event than ${expectedSequence} is on ${subject}: this writer is stale`, options);
+    this.name = 'StaleWriterError';
+  }
+}
+
+/** The bus did not answer within the caller's bound. Whether the event was stored is unknown. */
+export class BusTimeoutError extends Error {
+  readonly code = 'NEMURI_BUS_TIMEOUT';
+  constructor(what: string, timeoutMs: number, options?: ErrorOptions) {
+    super(`the bus did not take ${what} within ${timeoutMs} ms`, options);
+    this.name = 'BusTimeoutError';
+  }
+}
+
+/** What services know of the event bus. Two implementations: JetStream and, for the simulation and tests, memory. */
+export interface Bus {
+  /**
+   * Publishes one fact and waits until the stream has stored it. Safe to repeat inside: the message id is the event's.
+   * @throws StaleWriterError when fenced, BusTimeoutError past `timeoutMs`, Error when the data breaks its schema.
+   */
+  publish(event: EventDraft, options?: PublishOptions): Promise<PublishAck>;
+
+  /** Ordered consumption without acknowledgement, which mends itself when the bus goes away and returns. */
+  subscribe(options: SubscribeOptions): Promise<Subscription>;
+
+  /** At-least-once consumption with a position kept by the bus. */
+  subscribeDurable(options: DurableOptions): Promise<Subscription>;
+
+  /** The stored events from `fromSequence` to the stream's present end, then it returns. */
+  history(stream: StreamName, fromSequence: number, filter?: string): AsyncIterable<RecordedEvent>;
+
+  /** The stream's last sequence now; 0 when it is empty. */
+  lastSequence(stream: StreamName): Promise<number>;
+
+  /** The snapshot under `key`, if there is one that can be read. */
+  loadSnapshot(key: string): Promise<Snapshot | undefined>;
+  saveSnapshot(key: string, snapshot: Snapshot): Promise<void>;
+
+  /** Epoch milliseconds since when the bus has been unreachable; undefined while it is connected. */
+  readonly lostSinceMs: number | undefined;
+
+  /** Stops all subscriptions and waits for what is being published, bounded by `timeoutMs` (default 2,000). */
+  close(timeoutMs?: number): Promise<void>;
+}

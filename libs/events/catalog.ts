@@ -1,0 +1,207 @@
+import { type Static, type TProperties, type TSchema, Type } from '@sinclair/typebox';
+import { FleetConfigSchema, NamePattern } from './fleetConfig.ts';
+
+/**
+ * Every event Nemuri publishes: its schema, current version, stream and the kind of subject it goes to.
+ * Events are past-tense facts. Unknown extra properties are let through, so that a newer writer does not
+ * break an older reader.
+ */
+
+const Name = Type.String({ pattern: NamePattern });
+const EpochMs = Type.Number({ minimum: 0 });
+const DurationMs = Type.Number({ minimum: 0 });
+const Count = Type.Integer({ minimum: 0 });
+const Rate = Type.Number({ minimum: 0 });
+const Reason = Type.String({ minLength: 1, maxLength: 2_000 });
+const Id = Type.String({ minLength: 1, maxLength: 128 });
+
+const server = { server: Name, pool: Name };
+const traffic = { ...server, proxy: Name };
+
+const LatencySchema = Type.Object({ p50: DurationMs, p95: DurationMs, p99: DurationMs, max: DurationMs });
+
+const ServerLoadSchema = Type.Object({
+  inFlight: Count,
+  completed: Count,
+  failed: Count,
+  latencyMs: LatencySchema,
+});
+
+const DecisionInputsSchema = Type.Object({
+  demandRps: Rate,
+  stableRps: Rate,
+  burstRps: Rate,
+  parked: Count,
+  inFlight: Count,
+  proxies: Count,
+  observedForMs: DurationMs,
+  neededServers: Count,
+  holdServers: Count,
+  capacityRps: Rate,
+  countedServers: Count,
+  floor: Count,
+  spareServers: Count,
+  headroom: Type.Number({ minimum: 0 }),
+  breakEvenMs: DurationMs,
+});
+
+export type StreamName = 'FLEET' | 'TELEMETRY';
+export type SubjectKind =
+  | 'config'
+  | 'decision'
+  | 'power'
+  | 'health'
+  | 'traffic'
+  | 'operator'
+  | 'load'
+  | 'probe'
+  | 'meter';
+
+interface Definition<S extends TSchema> {
+  readonly version: number;
+  readonly kind: SubjectKind;
+  readonly schema: S;
+}
+
+function define<P extends TProperties>(kind: SubjectKind, properties: P, version = 1) {
+  return { version, kind, schema: Type.Object(properties) } satisfies Definition<TSchema>;
+}
+
+export const catalog = {
+  /** A valid configuration was taken into the history; every service works from the latest one. */
+  FleetConfigured: define('config', { config: FleetConfigSchema, origin: Type.String() }),
+
+  /** The planner decided which servers of a pool shall be awake. Valid until `validForMs` after its time. */
+  CapacityDecided: define('decision', {
+    pool: Name,
+    target: Type.Array(Name),
+    inputs: DecisionInputsSchema,
+    forecastRps: Rate,
+    validForMs: DurationMs,
+    reason: Reason,
+  }),
+
+  /** A server is to be brought to ready. The facts of one wake share its `wakeId`. */
+  WakeRequested: define('power', { ...server, wakeId: Id, reason: Reason }),
+  /** One wake method is about to be used. `rung` counts the ladder from 0, `attempt` the tries on it from 1. */
+  WakeAttempted: define('power', {
+    ...server,
+    wakeId: Id,
+    rung: Count,
+    attempt: Count,
+    driver: Type.String(),
+  }),
+  WakeAttemptFailed: define('power', { ...server, wakeId: Id, rung: Count, attempt: Count, error: Reason }),
+  /** The whole ladder was climbed and the server does not serve. */
+  WakeTimedOut: define('power', { ...server, wakeId: Id, elapsedMs: DurationMs, reason: Reason }),
+  ServerQuarantined: define('power', { ...server, untilMs: EpochMs, reason: Reason }),
+  /** The hardware says on. */
+  ServerPoweredOn: define('power', { ...server, wakeId: Type.Optional(Id) }),
+  /** A server is to be brought to asleep: proxies drain it first. The facts of one sleep share its `sleepId`. */
+  SleepRequested: define('power', { ...server, sleepId: Id, drainTimeoutMs: DurationMs, reason: Reason }),
+  SleepCancelled: define('power', { ...server, sleepId: Id, reason: Reason }),
+  /** The power-off is about to be sent; from here on the server can't be called back until it is off. */
+  SleepAttempted: define('power', {
+    ...server,
+    sleepId: Id,
+    attempt: Count,
+    driver: Type.String(),
+    forced: Type.Boolean(),
+  }),
+  SleepAttemptFailed: define('power', { ...server, sleepId: Id, attempt: Count, error: Reason }),
+  /** The hardware says off. */
+  ServerPoweredOff: define('power', { ...server, sleepId: Type.Optional(Id) }),
+  /** The power state contradicts the lifecycle. The belief follows the hardware. */
+  PowerDriftDetected: define('power', {
+    ...server,
+    expected: Type.Union([Type.Literal('on'), Type.Literal('off')]),
+    observed: Type.Union([Type.Literal('on'), Type.Literal('off')]),
+    lifecycle: Type.String(),
+  }),
+  /** The hardware can't be read: its power state is unknown until it can. */
+  PowerStateLost: define('power', { ...server, error: Reason }),
+
+  ServerBecameHealthy: define('health', { ...server, latencyMs: DurationMs, consecutive: Count }),
+  ServerBecameUnhealthy: define('health', { ...server, reason: Reason, consecutive: Count }),
+  /** Off by its hardware and silent to a probe: the sleep is proven. */
+  SleepVerified: define('health', { ...server, evidence: Reason }),
+  /** It answers while its hardware says off. */
+  SleepContradicted: define('health', { ...server, evidence: Reason }),
+
+  ServerDrainStarted: define('traffic', { ...traffic, sleepId: Id, inFlight: Count }),
+  /** This proxy has nothing in flight on the server and sends nothing new. */
+  ServerDrained: define('traffic', { ...traffic, sleepId: Id, elapsedMs: DurationMs }),
+  DrainTimedOut: define('traffic', { ...traffic, sleepId: Id, inFlight: Count }),
+  /** This proxy met a dead connection and sends the server nothing new until `untilMs`. */
+  ServerEjected: define('traffic', { ...traffic, reason: Reason, untilMs: EpochMs }),
+
+  ServerCordoned: define('operator', { server: Name, reason: Reason, by: Id }),
+  ServerUncordoned: define('operator', { server: Name, reason: Reason, by: Id }),
+  /** The planner keeps at least `servers` servers of the pool awake until it is unpinned. */
+  TargetPinned: define('operator', { pool: Name, servers: Count, reason: Reason, by: Id }),
+  TargetUnpinned: define('operator', { pool: Name, reason: Reason, by: Id }),
+  /** The planner puts no server of the pool to sleep until it is resumed. */
+  PlannerPaused: define('operator', { pool: Name, reason: Reason, by: Id }),
+  PlannerResumed: define('operator', { pool: Name, reason: Reason, by: Id }),
+
+  /** What one proxy saw of one pool in the `intervalMs` up to the event's time; also its sign of life. */
+  LoadSampled: define('load', {
+    pool: Name,
+    proxy: Name,
+    intervalMs: DurationMs,
+    arrivals: Count,
+    completed: Count,
+    failed: Count,
+    rejected: Count,
+    parked: Count,
+    parkedOldestMs: DurationMs,
+    inFlight: Count,
+    latencyMs: LatencySchema,
+    stopping: Type.Boolean(),
+    servers: Type.Record(Name, ServerLoadSchema),
+  }),
+  /** What the health service probed in the `intervalMs` up to the event's time; also its sign of life. */
+  ProbesSampled: define('probe', {
+    prober: Name,
+    intervalMs: DurationMs,
+    sent: Count,
+    failed: Count,
+    latencyMs: LatencySchema,
+  }),
+  /** One reading of a server's watts. A modelled one says so. */
+  PowerMetered: define('meter', {
+    ...server,
+    powerWatts: Type.Number({ minimum: 0 }),
+    meter: Type.Union([Type.Literal('measured'), Type.Literal('modelled')]),
+    meterSource: Type.String(),
+  }),
+} as const;
+
+export type Catalog = typeof catalog;
+export type EventType = keyof Catalog;
+export type EventData<T extends EventType> = Static<Catalog[T]['schema']>;
+export const eventTypes = Object.keys(catalog) as EventType[];
+
+/** A fact about to be published: its envelope is filled in by the codec. */
+export type EventDraft = {
+  [T in EventType]: { readonly type: T; readonly data: EventData<T>; readonly traceparent?: string };
+}[EventType];
+
+/** CloudEvents 1.0 context attributes of an event (`timeMs`: epoch milliseconds of `ce-time`). */
+export interface EventContext {
+  readonly id: string;
+  readonly source: string;
+  readonly timeMs: number;
+  readonly version: number;
+}
+
+/** A fact as read back: with its place in the stream. Sequences count from 1 in each stream. */
+export type RecordedEvent = EventDraft &
+  EventContext & { readonly stream: StreamName; readonly subject: string; readonly sequence: number };
+
+export type EventOf<T extends EventType> = Extract<RecordedEvent, { readonly type: T }>;
+export type DraftOf<T extends EventType> = Extract<EventDraft, { readonly type: T }>;
+
+export function isEventType(name: string): name is EventType {
+  return Object.hasOwn(catalog, name);
+}

@@ -1,0 +1,5 @@
+export * from './catalog.ts';
+export { decode, type EncodedEvent, encode, type MalformedEvent, type StoredMessage } from './codec.ts';
+export * from './fleetConfig.ts';
+export { healthSubject, powerSubject, streamOf, streams, subjectFilters, subjectOf } from './subjects.ts';
+export { type Upcaster, type Upcasters, upcast, upcasters } from './upcast.ts';

@@ -1,0 +1,76 @@
+import { catalog, type EventDraft, type EventType, type StreamName, type SubjectKind } from './catalog.ts';
+
+/** Nothing outside this file spells a subject. */
+const root = 'nemuri';
+
+/** The two streams: the history (`FLEET`) and what is only of use for a while (`TELEMETRY`). */
+export const streams: Readonly<Record<StreamName, { readonly subjects: readonly string[] }>> = {
+  FLEET: { subjects: [`${root}.config`, `${root}.decision.*`, `${root}.state.>`, `${root}.operator.>`] },
+  TELEMETRY: { subjects: [`${root}.load.>`, `${root}.probe.*`, `${root}.meter.*`, `${root}.heartbeat.*`] },
+};
+
+/** Filters for subscribers that want one kind only. */
+export const subjectFilters = {
+  load: `${root}.load.>`,
+  probe: `${root}.probe.*`,
+  meter: `${root}.meter.*`,
+  everything: `${root}.>`,
+} as const;
+
+const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
+  config: 'FLEET',
+  decision: 'FLEET',
+  power: 'FLEET',
+  health: 'FLEET',
+  traffic: 'FLEET',
+  operator: 'FLEET',
+  load: 'TELEMETRY',
+  probe: 'TELEMETRY',
+  meter: 'TELEMETRY',
+};
+
+/** The stream that keeps events of this type. */
+export function streamOf(type: EventType): StreamName {
+  return streamOfKind[catalog[type].kind];
+}
+
+/** The subject that one writer owns for power facts of a server. */
+export function powerSubject(server: string): string {
+  return `${root}.state.${server}.power`;
+}
+
+/** The subject that one writer owns for health facts of a server. */
+export function healthSubject(server: string): string {
+  return `${root}.state.${server}.health`;
+}
+
+/** The subject a fact is published on: `nemuri.<kind>.<whom it is about>[.<who says it>]`. */
+export function subjectOf(event: EventDraft): string {
+  const { data } = event;
+  switch (catalog[event.type].kind) {
+    case 'config':
+      return `${root}.config`;
+    case 'decision':
+      return `${root}.decision.${field(data, 'pool')}`;
+    case 'power':
+      return powerSubject(field(data, 'server'));
+    case 'health':
+      return healthSubject(field(data, 'server'));
+    case 'traffic':
+      return `${root}.state.${field(data, 'server')}.traffic.${field(data, 'proxy')}`;
+    case 'operator':
+      return 'server' in data
+        ? `${root}.operator.server.${data.server}`
+        : `${root}.operator.pool.${field(data, 'pool')}`;
+    case 'load':
+      return `${root}.load.${field(data, 'pool')}.${field(data, 'proxy')}`;
+    case 'probe':
+      return `${root}.probe.${field(data, 'prober')}`;
+    case 'meter':
+      return `${root}.meter.${field(data, 'server')}`;
+  }
+}
+
+function field(data: object, key: string): string {
+  return (data as Record<string, string>)[key] as string;
+}
