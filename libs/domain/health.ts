@@ -1,0 +1,83 @@
+import type { HealthCheckConfig } from '../events/mod.ts';
+import type { ServerState } from './server.ts';
+
+/** Good or bad probes in a row of one server. */
+export interface ProbeCount {
+  readonly good: number;
+  readonly bad: number;
+}
+
+export const noProbes: ProbeCount = { good: 0, bad: 0 };
+
+export function countProbe(count: ProbeCount, ok: boolean): ProbeCount {
+  return ok ? { good: count.good + 1, bad: 0 } : { good: 0, bad: count.bad + 1 };
+}
+
+/**
+ * What a probe is for: `serve` asks whether a server may serve, `return` does so fast while it wakes or comes back,
+ * `sleepProof` asks whether one that is off is silent, `none` leaves a sleeping server alone.
+ */
+export type ProbePurpose = 'serve' | 'return' | 'sleepProof' | 'none';
+
+export function probePurpose(server: ServerState, nowMs: number): ProbePurpose {
+  switch (server.lifecycle) {
+    case 'asleep':
+      return 'none';
+    case 'stopping':
+      return server.powerState === 'off' ? 'sleepProof' : 'none';
+    case 'failed':
+      return server.powerState === 'off' ? 'sleepProof' : 'return';
+    case 'quarantined':
+      return server.powerState === 'off' ? 'none' : 'return';
+    case 'waking':
+      return 'return';
+    case 'ready':
+    case 'draining':
+      return server.health === 'healthy' && nowMs >= (server.ejectedUntilMs ?? 0) ? 'serve' : 'return';
+  }
+}
+
+/** Time until the next probe in ms; jitter in 0..1 is drawn by the caller, so that 2,000 servers do not beat as one. */
+export function probeDelayMs(check: HealthCheckConfig, purpose: ProbePurpose, jitter: number): number {
+  const intervalMs = purpose === 'serve' ? check.intervalMs : check.fastIntervalMs;
+  return intervalMs * (1 - check.jitter / 2 + check.jitter * jitter);
+}
+
+export type HealthFact =
+  | { readonly type: 'ServerBecameHealthy'; readonly consecutive: number }
+  | { readonly type: 'ServerBecameUnhealthy'; readonly consecutive: number };
+
+/** What the count says that the fleet does not know yet. A server that wakes is not unhealthy: it is not up yet. */
+export function factOfProbes(
+  server: ServerState,
+  count: ProbeCount,
+  check: HealthCheckConfig,
+): HealthFact | undefined {
+  if (count.good >= check.rise && server.health !== 'healthy') {
+    return { type: 'ServerBecameHealthy', consecutive: count.good };
+  }
+  const shouldServe = server.lifecycle === 'ready' || server.lifecycle === 'draining';
+  if (shouldServe && count.bad >= check.fall && server.health !== 'unhealthy') {
+    return { type: 'ServerBecameUnhealthy', consecutive: count.bad };
+  }
+  return undefined;
+}
+
+export type SleepProof = { readonly type: 'SleepVerified' | 'SleepContradicted' } | undefined;
+
+/**
+ * Rule 6: a sleep is proven when the hardware is off and the server silent to a probe. One that still answers when
+ * `sleepProofTimeoutMs` have passed contradicts its hardware.
+ */
+export function proofOfSleep(
+  server: ServerState,
+  answered: boolean,
+  timeoutMs: number,
+  nowMs: number,
+): SleepProof {
+  if (server.powerState !== 'off') return undefined;
+  if (!answered && (server.lifecycle === 'stopping' || server.lifecycle === 'failed'))
+    return { type: 'SleepVerified' };
+  const overdue = nowMs - server.sinceMs >= timeoutMs;
+  return answered && overdue && server.lifecycle === 'stopping' ? { type: 'SleepContradicted' } : undefined;
+}

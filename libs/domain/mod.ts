@@ -1,0 +1,10 @@
+export * from './demand.ts';
+export * from './energy.ts';
+export * from './fleet.ts';
+export * from './health.ts';
+export * from './liveness.ts';
+export * from './planner.ts';
+export * from './powerControl.ts';
+export * from './routing.ts';
+export * from './server.ts';
+export { sleepRefusals, validDecision } from './sleepPermission.ts';

@@ -1,0 +1,41 @@
+import type { ServerState } from './server.ts';
+
+/** May new requests go to this server? Ready, healthy and not cordoned. */
+export function takesRequests(server: ServerState): boolean {
+  return server.lifecycle === 'ready' && server.health === 'healthy' && !server.cordoned;
+}
+
+/** What a proxy knows of a server when it has to choose one. */
+export interface Candidate {
+  readonly name: string;
+  /** Requests/s it sustains: its weight. */
+  readonly capacityRps: number;
+  readonly inFlight: number;
+  /** Requests at once; more wait. */
+  readonly maxInFlight?: number;
+}
+
+/**
+ * The least loaded candidate by its capacity, the request to be sent included: the smallest
+ * (in flight + 1) / capacity. Candidates at their limit are passed over. Among equals the `turn`-th, so that an
+ * idle fleet is not all heaped on its first server.
+ * @param turn any non-negative integer, counted up by the caller from choice to choice.
+ */
+export function chooseLeastLoaded<C extends Candidate>(
+  candidates: readonly C[],
+  turn: number,
+): C | undefined {
+  let best: C[] = [];
+  let bestLoad = Number.POSITIVE_INFINITY;
+  for (const candidate of candidates) {
+    if (candidate.maxInFlight !== undefined && candidate.inFlight >= candidate.maxInFlight) continue;
+    const load = (candidate.inFlight + 1) / candidate.capacityRps;
+    if (load < bestLoad) {
+      best = [candidate];
+      bestLoad = load;
+    } else if (load === bestLoad) {
+      best.push(candidate);
+    }
+  }
+  return best[turn % best.length];
+}
