@@ -68,11 +68,21 @@ export class BusTimeoutError extends Error {
   }
 }
 
+/** The bus was closed before it could answer, or is used after it was closed. Whether an event was stored is unknown. */
+export class BusClosedError extends Error {
+  readonly code = 'NEMURI_BUS_CLOSED';
+  constructor(options?: ErrorOptions) {
+    super('the bus is closed', options);
+    this.name = 'BusClosedError';
+  }
+}
+
 /** What services know of the event bus. Two implementations: JetStream and, for the simulation and tests, memory. */
 export interface Bus {
   /**
    * Publishes one fact and waits until the stream has stored it. Safe to repeat inside: the message id is the event's.
-   * @throws StaleWriterError when fenced, BusTimeoutError past `timeoutMs`, Error when the data breaks its schema.
+   * @throws StaleWriterError when fenced, BusTimeoutError past `timeoutMs`, BusClosedError once the bus is closed,
+   * Error when the data breaks its schema or the bus refuses the message for good.
    */
   publish(event: EventDraft, options?: PublishOptions): Promise<PublishAck>;
 

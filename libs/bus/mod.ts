@@ -1,1 +1,3 @@
 export * from './bus.ts';
+export * from './jetstream.ts';
+export * from './memory.ts';

@@ -27,27 +27,39 @@ const gapIntervals = 15;
 const maxSamplesPerProxy = 20_000;
 
 /**
- * Takes one sample in and forgets what is older than `windowMs`. Nonsense (negative, not finite) and samples that
- * come out of order are left out: a proxy's clock may jump, but its demand must not be counted twice.
+ * Takes one sample in and forgets what is older than `windowMs`. Nonsense (negative, not finite, beyond the safe
+ * integers, an interval below 1 ms) and samples that come out of order are left out. A sample from far before the
+ * last one means that the proxy's clock was set back: what it measured in that future is dropped, so that its
+ * demand is neither counted twice nor frozen.
  */
 export function observeLoad(history: LoadHistory, sample: LoadSample, windowMs: number): LoadHistory {
   const numbers = [sample.timeMs, sample.intervalMs, sample.arrivals, sample.inFlight, sample.parked];
-  if (numbers.some((value) => !Number.isFinite(value) || value < 0) || sample.intervalMs === 0)
-    return history;
-  const known = history.byProxy[sample.proxy] ?? [];
-  const last = known.at(-1);
-  if (last && sample.timeMs <= last.timeMs) return history;
+  const isNonsense = (value: number) => !(value >= 0 && value <= Number.MAX_SAFE_INTEGER);
+  if (numbers.some(isNonsense) || sample.intervalMs < 1) return history;
+  const known = knownSamples(history, sample);
+  if (!known) return history;
   const oldestMs = sample.timeMs - windowMs;
   const firstKept = known.findIndex((old) => old.timeMs > oldestMs);
   const kept =
     firstKept === -1 ? [] : known.slice(Math.max(firstKept, known.length + 1 - maxSamplesPerProxy));
   const startMs = sample.timeMs - sample.intervalMs;
   const gap = startMs - history.latestMs > sample.intervalMs * gapIntervals;
+  const byProxy = { ...history.byProxy, [sample.proxy]: [...kept, sample] };
   return {
-    byProxy: { ...history.byProxy, [sample.proxy]: [...kept, sample] },
-    sinceMs: history.sinceMs === undefined || gap ? startMs : Math.min(history.sinceMs, startMs),
-    latestMs: Math.max(history.latestMs, sample.timeMs),
+    byProxy,
+    // Never moved back: a second proxy with a slow clock does not lengthen what is known.
+    sinceMs: history.sinceMs === undefined || gap ? startMs : history.sinceMs,
+    latestMs: Math.max(...Object.values(byProxy).map((samples) => samples.at(-1)?.timeMs ?? 0)),
   };
+}
+
+/** The proxy's samples before this one; undefined when this one came out of order. */
+function knownSamples(history: LoadHistory, sample: LoadSample): readonly LoadSample[] | undefined {
+  if (!Object.hasOwn(history.byProxy, sample.proxy)) return [];
+  const known = history.byProxy[sample.proxy] ?? [];
+  const backMs = (known.at(-1)?.timeMs ?? 0) - sample.timeMs;
+  if (backMs > sample.intervalMs * gapIntervals) return known.filter((old) => old.timeMs < sample.timeMs);
+  return known.length > 0 && backMs >= 0 ? undefined : known;
 }
 
 /** Drops proxies that have been silent for longer than `goneMs`, or said good-bye. */
@@ -103,17 +115,19 @@ export function demandOf(history: LoadHistory, settings: DemandSettings, nowMs: 
   for (const samples of Object.values(history.byProxy)) {
     const last = samples.at(-1);
     if (!last) continue;
-    const silentMs = Math.max(0, nowMs - last.timeMs);
-    if (silentMs <= settings.proxyLeaseMs) {
+    const silentMs = nowMs - last.timeMs;
+    const isLive = silentMs <= settings.proxyLeaseMs;
+    if (isLive) {
       liveProxies += 1;
       parked += last.parked;
       inFlight += last.inFlight;
-      for (const sample of samples) shifted.push(sample);
     } else {
       missingProxies += 1;
-      // Its clients have not gone away with it: its last known demand goes on.
-      for (const sample of samples) shifted.push({ ...sample, timeMs: sample.timeMs + silentMs });
     }
+    // The clients of a silent proxy have not gone away with it: its last known demand goes on. And one whose clock
+    // is ahead has measured now, not the future.
+    const shiftMs = isLive ? Math.min(0, silentMs) : silentMs;
+    for (const sample of samples) shifted.push({ ...sample, timeMs: sample.timeMs + shiftMs });
   }
   const observedForMs = history.sinceMs === undefined ? 0 : Math.max(0, nowMs - history.sinceMs);
   const bucketMs = settings.burstWindowMs;
@@ -149,9 +163,8 @@ function bucketRates(
 ): number[] {
   const arrivals = new Array<number>(Math.max(1, Math.ceil(windowMs / bucketMs))).fill(0);
   for (const sample of samples) {
-    // A proxy whose clock is ahead has measured now, not the future.
-    const endMs = Math.min(sample.timeMs, nowMs);
-    spreadOver(arrivals, sample.arrivals, nowMs - endMs, nowMs - endMs + sample.intervalMs, bucketMs);
+    const ageMs = nowMs - sample.timeMs;
+    spreadOver(arrivals, sample.arrivals, ageMs, ageMs + sample.intervalMs, bucketMs);
   }
   return arrivals.map((count) => (count * 1_000) / bucketMs);
 }

@@ -68,12 +68,17 @@ export function foldInto(fleet: Fleet, event: RecordedEvent): void {
   if (event.type === 'FleetConfigured') {
     configure(own, event.data.config, event.timeMs);
   } else if ('server' in event.data) {
-    const server = own.servers[event.data.server];
+    const server = lookUp(own.servers, event.data.server);
     if (server) own.servers[server.name] = evolveServer(server, event);
   } else if ('pool' in event.data) {
-    const pool = own.pools[event.data.pool];
+    const pool = lookUp(own.pools, event.data.pool);
     if (pool) own.pools[pool.name] = evolvePool(pool, event);
   }
+}
+
+/** A name may be `constructor`, which every object seems to have. */
+function lookUp<T>(map: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(map, name) ? map[name] : undefined;
 }
 
 /** Steps over a message that is no event: it changes nothing, but the next writer on its subject must know of it. */
@@ -87,13 +92,15 @@ export function skipInto(fleet: Fleet, subject: string, sequence: number): void 
 function configure(fleet: FleetUnderFold, config: FleetConfig, nowMs: number): void {
   const servers: Record<string, ServerState> = {};
   for (const [name, { pool, url }] of Object.entries(config.servers)) {
-    const known = fleet.servers[name];
+    const known = lookUp(fleet.servers, name);
     const moved = known !== undefined && fleet.config?.servers[name]?.url !== url;
-    if (!known || moved) servers[name] = newServer(name, pool, nowMs);
+    if (!known) servers[name] = newServer(name, pool, nowMs);
+    else if (moved) servers[name] = { ...newServer(name, pool, nowMs), cordoned: known.cordoned };
     else servers[name] = known.pool === pool ? known : { ...known, pool };
   }
   const pools: Record<string, PoolState> = {};
-  for (const name of Object.keys(config.pools)) pools[name] = fleet.pools[name] ?? { name, paused: false };
+  for (const name of Object.keys(config.pools))
+    pools[name] = lookUp(fleet.pools, name) ?? { name, paused: false };
   fleet.servers = servers;
   fleet.pools = pools;
   fleet.config = config;
@@ -135,6 +142,14 @@ export interface ServerView {
   readonly state: ServerState;
   readonly config: ServerConfig;
   readonly pool: PoolConfig;
+}
+
+/** A server with its configuration; undefined when the fleet does not know it. */
+export function serverViewOf(fleet: Fleet, name: string): ServerView | undefined {
+  const state = lookUp(fleet.servers, name);
+  const config = fleet.config && lookUp(fleet.config.servers, name);
+  const pool = config && fleet.config && lookUp(fleet.config.pools, config.pool);
+  return state && config && pool ? { state, config, pool } : undefined;
 }
 
 /** The servers of a pool in the order of their names. Empty for an unknown pool. */

@@ -1,5 +1,5 @@
 import type { HealthCheckConfig } from '../events/mod.ts';
-import type { ServerState } from './server.ts';
+import { awaitsSleepProof, type ServerState } from './server.ts';
 
 /** Good or bad probes in a row of one server. */
 export interface ProbeCount {
@@ -76,8 +76,7 @@ export function proofOfSleep(
   nowMs: number,
 ): SleepProof {
   if (server.powerState !== 'off') return undefined;
-  if (!answered && (server.lifecycle === 'stopping' || server.lifecycle === 'failed'))
-    return { type: 'SleepVerified' };
+  if (!answered) return awaitsSleepProof(server) ? { type: 'SleepVerified' } : undefined;
   const overdue = nowMs - server.sinceMs >= timeoutMs;
-  return answered && overdue && server.lifecycle === 'stopping' ? { type: 'SleepContradicted' } : undefined;
+  return overdue && server.lifecycle === 'stopping' ? { type: 'SleepContradicted' } : undefined;
 }

@@ -74,8 +74,10 @@ export function decideCapacity(
     { ...enough, rps: Math.max(demand.forecastRps, demand.holdRps) * withHeadroom },
     nowMs,
   );
-  const keepReason = reasonToKeepAll(fleet, poolName, demand, plannerWindowMs(fleet, poolName));
-  const chosen = keepReason ? union(held, servers.filter(isAwake)) : held;
+  const keepReason = reasonToKeepAll(fleet, poolName, demand);
+  const stays = (server: ServerView) =>
+    isAwake(server) && (keepReason !== undefined || !isWorthSleeping(server));
+  const chosen = union(held, servers.filter(stays));
   const target = withSpares(chosen, order, pool.spareServers);
   const inputs: CapacityDecision['inputs'] = {
     demandRps: round(Math.max(demand.stableRps, demand.burstRps)),
@@ -106,8 +108,9 @@ export function decideCapacity(
 
 function canBeChosen({ state }: ServerView, nowMs: number): boolean {
   if (state.cordoned) return false;
-  if (state.lifecycle === 'quarantined') return nowMs >= (state.quarantinedUntilMs ?? 0);
-  return !(state.lifecycle === 'ready' && state.health === 'unhealthy');
+  if (nowMs < (state.quarantinedUntilMs ?? 0)) return false;
+  const shouldServe = state.lifecycle === 'ready' || state.lifecycle === 'draining';
+  return !shouldServe || state.health === 'healthy';
 }
 
 /** Is this server's capacity there, or will it be in its setup time? An overdue or stumbling wake is not counted. */
@@ -164,21 +167,28 @@ function union(chosen: readonly ServerView[], others: readonly ServerView[]): Se
   return [...chosen, ...others.filter((server) => !chosen.includes(server) && !server.state.cordoned)];
 }
 
+/** Known to be on, or on its way: one that nobody has looked at yet may be off, and is not woken for that. */
 function isAwake({ state }: ServerView): boolean {
-  return state.lifecycle === 'ready' || state.lifecycle === 'waking' || state.lifecycle === 'draining';
+  if (state.lifecycle === 'waking') return state.wake !== undefined || state.powerState === 'on';
+  return state.lifecycle === 'ready' || state.lifecycle === 'draining';
+}
+
+/** A machine that draws as much asleep as idle is left on. */
+function isWorthSleeping({ config }: ServerView): boolean {
+  return Number.isFinite(breakEvenMs(config.energy));
 }
 
 /** Why nothing may sleep on what is known, if so. */
-function reasonToKeepAll(
-  fleet: Fleet,
-  poolName: string,
-  demand: Demand,
-  windowMs: number,
-): string | undefined {
+function reasonToKeepAll(fleet: Fleet, poolName: string, demand: Demand): string | undefined {
+  const windowMs = plannerWindowMs(fleet, poolName);
   if (fleet.pools[poolName]?.paused) return 'the planner is paused';
   if (demand.liveProxies === 0) return 'no proxy reports its load';
   if (demand.observedForMs < windowMs) {
     return `the load is known for ${seconds(demand.observedForMs)} of the ${seconds(windowMs)} that a sleep asks for`;
+  }
+  const ready = serversOfPool(fleet, poolName).filter(({ state }) => state.lifecycle === 'ready');
+  if (ready.length > 0 && ready.every(({ state }) => state.health === 'unhealthy')) {
+    return 'every ready server is unhealthy, as it would look to a prober whose network is dead';
   }
   return undefined;
 }

@@ -114,7 +114,8 @@ export function wantedServers(fleet: Fleet, poolName: string, nowMs: number): Wa
   const lostAtMs = latest
     ? latest.decidedAtMs + latest.validForMs
     : fleet.configuredAtMs + (pool?.planner.leaseMs ?? 0);
-  const lostForMs = nowMs - lostAtMs;
+  // A decision of a clock far ahead is no decision, whenever it says that its lease ends.
+  const lostForMs = latest ? Math.max(0, nowMs - lostAtMs) : nowMs - lostAtMs;
   if (!pool || lostForMs < 0) return { servers: new Set(), reason: 'no decision yet' };
   const whole = pool.failAwake === 'pool' && lostForMs >= pool.failAwakeAfterMs;
   return {
@@ -123,17 +124,19 @@ export function wantedServers(fleet: Fleet, poolName: string, nowMs: number): Wa
   };
 }
 
-/** The floor of a pool, those first that are awake already; or the whole pool. */
+/** The floor of a pool, those first that are awake already and those last that failed; or the whole pool. */
 export function failAwakeServers(fleet: Fleet, poolName: string, whole: boolean): string[] {
   const servers = serversOfPool(fleet, poolName).filter(({ state }) => !state.cordoned);
-  const awakeFirst = [...servers].sort((a, b) => Number(isServing(b)) - Number(isServing(a)));
+  const awakeFirst = [...servers].sort((a, b) => distanceToServing(a) - distanceToServing(b));
   return awakeFirst
     .slice(0, whole ? servers.length : floorOf(fleet, poolName))
     .map(({ state }) => state.name);
 }
 
-function isServing({ state }: ServerView): boolean {
-  return (state.lifecycle === 'ready' && state.health !== 'unhealthy') || state.lifecycle === 'waking';
+function distanceToServing({ state }: ServerView): number {
+  if (state.lifecycle === 'failed' || state.lifecycle === 'quarantined' || state.health === 'unhealthy')
+    return 2;
+  return state.lifecycle === 'ready' || state.lifecycle === 'waking' ? 0 : 1;
 }
 
 function planServer(context: PowerContext, server: ServerView, wanted: Wanted): PowerAction | undefined {
@@ -155,11 +158,10 @@ function planServer(context: PowerContext, server: ServerView, wanted: Wanted): 
       return isWanted ? wake(state.name, wanted) : undefined;
     case 'failed':
       if (state.failedWakes > 0) return quarantine(context, server);
-      return isWanted ? wake(state.name, wanted) : undefined;
+      return isWanted ? wake(state.name, wanted) : trySleepIfOn(context, server, wanted);
     case 'quarantined':
-      return isWanted && context.nowMs >= (state.quarantinedUntilMs ?? 0)
-        ? wake(state.name, wanted)
-        : undefined;
+      if (!isWanted) return trySleepIfOn(context, server, wanted);
+      return context.nowMs >= (state.quarantinedUntilMs ?? 0) ? wake(state.name, wanted) : undefined;
   }
 }
 
@@ -234,6 +236,11 @@ function trySleep(context: PowerContext, server: ServerView, wanted: Wanted): Po
   return { kind: 'requestSleep', server: server.state.name, reason: wanted.reason, ...trace(wanted) };
 }
 
+/** What is on and does not serve only burns; switched off, its next wake is a real boot, which may mend it. */
+function trySleepIfOn(context: PowerContext, server: ServerView, wanted: Wanted): PowerAction | undefined {
+  return server.state.powerState === 'on' ? trySleep(context, server, wanted) : undefined;
+}
+
 function continueDrain(
   context: PowerContext,
   server: ServerView,
@@ -258,6 +265,20 @@ function continueDrain(
   return overdue ? cancel(`no word of the drain from ${undrained.join(', ')}`) : undefined;
 }
 
+/**
+ * What forbids the power-off of a sleep in progress at this moment, in words; empty: send it. Asked again between
+ * the decision and the command, since the two may be far apart.
+ */
+export function powerRefusals(context: PowerContext, server: ServerView): string[] {
+  const { sleep } = server.state;
+  if (!sleep) return ['no sleep is in progress'];
+  const undrained = undrainedProxies(context, sleep);
+  return [
+    ...sleepRefusals(context.fleet, server, context.liveness, context.nowMs),
+    ...(undrained.length > 0 ? [`not drained by ${undrained.join(', ')}`] : []),
+  ];
+}
+
 /** The live proxies that have not said that they are done with the server. */
 function undrainedProxies({ fleet, liveness, nowMs }: PowerContext, sleep: SleepInProgress): string[] {
   const bounds = fleet.config?.bounds;
@@ -272,10 +293,10 @@ function continueStop(
   wanted: Wanted | undefined,
 ): PowerAction | undefined {
   const { state, config } = server;
-  if (state.powerState === 'off') return wanted ? wake(state.name, wanted) : undefined;
   const { sleep } = state;
+  if (state.powerState === 'off' || !sleep) return wanted ? wake(state.name, wanted) : undefined;
   const method = config.power[0];
-  if (!sleep || !method) return undefined;
+  if (!method) return undefined;
   const sinceAttemptMs = context.nowMs - sleep.attemptedAtMs;
   if (!sleep.attemptFailed && sinceAttemptMs < method.gracefulOffTimeoutMs) return undefined;
   if (sleep.attemptFailed && sinceAttemptMs < 1_000 * 2 ** (sleep.attempt - 1)) return undefined;
@@ -302,14 +323,14 @@ export const readingsUntilLost = 3;
 export function factsOfReading({ state }: ServerView, reading: PowerState): PowerFact[] {
   if (reading === 'on' && state.powerState !== 'on') {
     const drift =
-      state.powerState === 'off' && (state.lifecycle === 'asleep' || state.lifecycle === 'stopping');
+      state.lifecycle === 'asleep' || (state.lifecycle === 'stopping' && state.powerState === 'off');
     const fact = { type: 'ServerPoweredOn' } as const;
     return drift ? [{ type: 'PowerDriftDetected', expected: 'off', observed: 'on' }, fact] : [fact];
   }
   if (reading === 'off' && state.powerState !== 'off') {
     const serving = state.lifecycle === 'ready' || state.lifecycle === 'draining';
     const booting = state.lifecycle === 'waking' && state.wake?.poweredOnAtMs !== undefined;
-    const drift = state.powerState === 'on' && (serving || booting);
+    const drift = serving || booting;
     const fact = { type: 'ServerPoweredOff' } as const;
     return drift ? [{ type: 'PowerDriftDetected', expected: 'on', observed: 'off' }, fact] : [fact];
   }

@@ -40,7 +40,7 @@ export interface ServerState {
   readonly name: string;
   readonly pool: string;
   readonly lifecycle: Lifecycle;
-  /** Epoch ms of the last change of the lifecycle. */
+  /** Epoch ms of the last change of the lifecycle; while stopping, of the power-off once the hardware says off. */
   readonly sinceMs: number;
   readonly powerState: PowerState;
   readonly health: Health;
@@ -98,9 +98,12 @@ function settle(server: ServerState, nowMs: number): ServerState {
   const returning =
     server.lifecycle === 'waking' || server.lifecycle === 'failed' || server.lifecycle === 'quarantined';
   if (!returning || server.health !== 'healthy' || server.powerState === 'off') return server;
-  const setupTimesMs = server.wake
-    ? [...server.setupTimesMs, nowMs - server.wake.requestedAtMs].slice(-rememberedSetupTimes)
-    : server.setupTimesMs;
+  // A wake of what was on already measures no set-up.
+  const booted = server.wake?.poweredOnAtMs !== undefined;
+  const setupTimesMs =
+    server.wake && booted
+      ? [...server.setupTimesMs, Math.max(0, nowMs - server.wake.requestedAtMs)].slice(-rememberedSetupTimes)
+      : server.setupTimesMs;
   const ready = enter(drop(server, 'wake', 'sleep', 'quarantinedUntilMs', 'ejectedUntilMs'), 'ready', nowMs);
   return { ...ready, readyAtMs: nowMs, failedWakes: 0, setupTimesMs };
 }
@@ -118,6 +121,9 @@ function evolveWake(server: ServerState, event: RecordedEvent): ServerState {
   const { wake } = server;
   switch (event.type) {
     case 'WakeRequested': {
+      // What serves already is awake: health was quicker than the power service. A repeated fact says nothing new.
+      const serves = server.lifecycle === 'ready' && server.health === 'healthy';
+      if (serves || wake?.wakeId === event.data.wakeId) return server;
       const base = enter(
         drop(server, 'sleep', 'quarantinedUntilMs', 'ejectedUntilMs', 'readyAtMs'),
         'waking',
@@ -148,11 +154,14 @@ function evolveWake(server: ServerState, event: RecordedEvent): ServerState {
         ? { ...server, wake: { ...wake, attemptFailed: true } }
         : server;
     case 'WakeTimedOut':
+      if (wake?.wakeId !== event.data.wakeId) return server;
       return {
         ...enter(drop(server, 'wake'), 'failed', event.timeMs),
         failedWakes: server.failedWakes + 1,
       };
     case 'ServerQuarantined':
+      // It may have come back to ready in the meantime.
+      if (server.lifecycle !== 'failed' && server.lifecycle !== 'quarantined') return server;
       return {
         ...enter(drop(server, 'wake'), 'quarantined', event.timeMs),
         quarantinedUntilMs: event.data.untilMs,
@@ -166,6 +175,8 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
   const { sleep } = server;
   switch (event.type) {
     case 'SleepRequested': {
+      const isDown = server.lifecycle === 'asleep' || server.lifecycle === 'stopping';
+      if (isDown || sleep?.sleepId === event.data.sleepId) return server;
       const started = {
         sleepId: event.data.sleepId,
         requestedAtMs: event.timeMs,
@@ -182,9 +193,13 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
     case 'SleepCancelled': {
       if (sleep?.sleepId !== event.data.sleepId) return server;
       const awake = drop(server, 'sleep');
+      if (server.lifecycle === 'draining') {
+        // One that never was ready (adopted, quarantined) does not become so by this.
+        return enter(awake, server.readyAtMs === undefined ? 'waking' : 'ready', event.timeMs);
+      }
+      if (server.powerState === 'off') return server;
       // Once the power-off was sent, only a probe can say that the server serves.
-      if (server.lifecycle === 'draining') return enter(awake, 'ready', event.timeMs);
-      return { ...enter(awake, 'waking', event.timeMs), health: 'unknown' };
+      return { ...enter(drop(awake, 'readyAtMs'), 'waking', event.timeMs), health: 'unknown' };
     }
     case 'SleepAttempted': {
       if (sleep?.sleepId !== event.data.sleepId) return server;
@@ -226,14 +241,16 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
     case 'ServerBecameUnhealthy':
       return { ...server, health: 'unhealthy' };
     case 'SleepVerified':
-      if (server.powerState !== 'off' || (server.lifecycle !== 'stopping' && server.lifecycle !== 'failed'))
-        return server;
+      if (!awaitsSleepProof(server)) return server;
       return {
         ...enter(drop(server, 'sleep', 'readyAtMs'), 'asleep', event.timeMs),
         health: 'unknown',
         sleptAtMs: [...server.sleptAtMs, event.timeMs].slice(-rememberedSleeps),
       };
     case 'SleepContradicted':
+      // Late, when it is being woken or its hardware says on by now.
+      if (server.lifecycle !== 'asleep' && !(server.lifecycle === 'stopping' && server.powerState === 'off'))
+        return server;
       return enter(drop(server, 'sleep'), 'failed', event.timeMs);
     case 'ServerEjected':
       return { ...server, ejectedUntilMs: Math.max(server.ejectedUntilMs ?? 0, event.data.untilMs) };
@@ -246,9 +263,19 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
   }
 }
 
+/**
+ * Is the hardware off, and does silence prove the sleep? Not after a failed wake: that one is to be quarantined,
+ * and as a sleeper it would be woken again at once.
+ */
+export function awaitsSleepProof(server: ServerState): boolean {
+  if (server.powerState !== 'off') return false;
+  return server.lifecycle === 'stopping' || (server.lifecycle === 'failed' && server.failedWakes === 0);
+}
+
 function poweredOn(server: ServerState, nowMs: number): ServerState {
   const on: ServerState = { ...server, powerState: 'on' };
-  if (server.lifecycle === 'asleep' || (server.lifecycle === 'stopping' && server.powerState === 'off')) {
+  const wasDown = server.powerState === 'off' || !server.sleep;
+  if (server.lifecycle === 'asleep' || (server.lifecycle === 'stopping' && wasDown)) {
     // Nobody asked for it, or it came back by itself: it is looked at as one that wakes.
     return { ...enter(drop(on, 'sleep'), 'waking', nowMs), health: 'unknown' };
   }
@@ -258,10 +285,12 @@ function poweredOn(server: ServerState, nowMs: number): ServerState {
 
 function poweredOff(server: ServerState, nowMs: number): ServerState {
   const off: ServerState = { ...drop(server, 'readyAtMs'), powerState: 'off', health: 'unknown' };
-  if (off.lifecycle === 'quarantined') return off;
+  // Proven asleep before its hardware could not be read for a while; or given up, with the quarantine still to come.
+  const isSettled = off.lifecycle === 'asleep' || off.lifecycle === 'quarantined';
+  if (isSettled || (off.lifecycle === 'failed' && off.failedWakes > 0)) return off;
   if (off.lifecycle === 'waking' && off.wake) {
     const { poweredOnAtMs: _lost, ...wake } = off.wake;
     return { ...off, wake };
   }
-  return enter(off, 'stopping', nowMs);
+  return { ...off, lifecycle: 'stopping', sinceMs: nowMs };
 }

@@ -5,10 +5,10 @@ import { takesRequests } from './routing.ts';
 
 const dayMs = 86_400_000;
 
-/** The latest decision of a pool, if its lease still runs. */
+/** The latest decision of a pool, if its lease still runs. One from further ahead than its lease is a wrong clock's. */
 export function validDecision(fleet: Fleet, poolName: string, nowMs: number) {
   const decision = fleet.pools[poolName]?.decision;
-  return decision && nowMs < decision.decidedAtMs + decision.validForMs ? decision : undefined;
+  return decision && Math.abs(nowMs - decision.decidedAtMs) < decision.validForMs ? decision : undefined;
 }
 
 /**
@@ -70,6 +70,9 @@ function floorRefusals(fleet: Fleet, { state, pool }: ServerView): string[] {
   const others = serversOfPool(fleet, state.pool).filter(
     (other) => other.state.name !== state.name && takesRequests(other.state),
   ).length;
-  const keep = Math.min(floor + pool.spareServers, serversOfPool(fleet, state.pool).length);
+  const floorAndSpare = Math.min(floor + pool.spareServers, serversOfPool(fleet, state.pool).length);
+  // One that serves nothing takes nothing away, and off and on again may mend it. But when nobody else serves,
+  // it may be the prober's network that is dead.
+  const keep = state.health === 'healthy' ? floorAndSpare : Math.min(1, floorAndSpare);
   return others < keep ? [`${others} other servers ready, ${keep} must stay`] : [];
 }

@@ -153,7 +153,9 @@ export const catalog = {
     completed: Count,
     failed: Count,
     rejected: Count,
+    /** Waiting now, and how many began to wait in the interval. */
     parked: Count,
+    newlyParked: Count,
     parkedOldestMs: DurationMs,
     inFlight: Count,
     latencyMs: LatencySchema,

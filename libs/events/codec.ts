@@ -60,6 +60,10 @@ function problemWith(type: EventType, data: unknown): string | undefined {
 export function encode(event: EventDraft, context: Omit<EventContext, 'version'>): EncodedEvent {
   const problem = problemWith(event.type, event.data);
   if (problem) throw new Error(`event refused: ${problem}`);
+  if (context.id === '' || context.source === '') throw new Error('event refused: id or source is empty');
+  const payload = textEncoder.encode(JSON.stringify(event.data));
+  if (payload.byteLength > maxPayloadBytes)
+    throw new Error(`event refused: payload has more than ${maxPayloadBytes} bytes`);
   const headers: Record<string, string> = {
     'ce-specversion': '1.0',
     'ce-id': encodeURI(context.id),
@@ -69,7 +73,7 @@ export function encode(event: EventDraft, context: Omit<EventContext, 'version'>
     'ce-datacontenttype': 'application/json',
   };
   if (event.traceparent) headers.traceparent = event.traceparent;
-  return { subject: subjectOf(event), headers, payload: textEncoder.encode(JSON.stringify(event.data)) };
+  return { subject: subjectOf(event), headers, payload };
 }
 
 /** What a stream hands out: the parts of a stored message. `header` looks a header up, '' when absent. */
@@ -91,15 +95,16 @@ export function decode(message: StoredMessage): DecodeResult {
 }
 
 function parse(message: StoredMessage): RecordedEvent {
+  const specVersion = message.header('ce-specversion');
+  if (specVersion !== '1.0') throw new Error(`ce-specversion "${specVersion}" is not 1.0`);
   const { type, version } = parseType(message.header('ce-type'));
-  const timeMs = Date.parse(message.header('ce-time'));
-  if (!Number.isFinite(timeMs)) throw new Error(`ce-time "${message.header('ce-time')}" is not a time`);
-  const id = decodeURI(message.header('ce-id'));
-  if (id === '') throw new Error('ce-id is missing');
+  const timeMs = parseTime(message.header('ce-time'));
+  const id = parseText(message, 'ce-id');
+  const source = parseText(message, 'ce-source');
   if (message.payload.byteLength > maxPayloadBytes)
     throw new Error(`payload has more than ${maxPayloadBytes} bytes`);
   const current = catalog[type].version;
-  const data = upcast(type, JSON.parse(textDecoder.decode(message.payload)), version, current);
+  const data = upcast(type, parseJson(message.payload), version, current);
   const problem = problemWith(type, data);
   if (problem) throw new Error(problem);
   const traceparent = message.header('traceparent');
@@ -109,7 +114,7 @@ function parse(message: StoredMessage): RecordedEvent {
     id,
     timeMs,
     version: current,
-    source: decodeURI(message.header('ce-source')),
+    source,
     stream: streamOf(type),
     subject: message.subject,
     sequence: message.sequence,
@@ -118,6 +123,33 @@ function parse(message: StoredMessage): RecordedEvent {
   const expectedSubject = subjectOf(event);
   if (expectedSubject !== message.subject) throw new Error(`${type} belongs on ${expectedSubject}`);
   return event;
+}
+
+/** A percent-encoded attribute that must be there. */
+function parseText(message: StoredMessage, name: string): string {
+  const text = message.header(name);
+  if (text === '') throw new Error(`${name} is missing`);
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new Error(`${name} "${text}" is not percent-encoded UTF-8`);
+  }
+}
+
+/** RFC 3339, as CloudEvents asks for. `Date.parse` alone takes much more. */
+function parseTime(text: string): number {
+  const isTimestamp = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(text);
+  const timeMs = isTimestamp ? Date.parse(text) : Number.NaN;
+  if (!Number.isFinite(timeMs)) throw new Error(`ce-time "${text}" is not a time`);
+  return timeMs;
+}
+
+function parseJson(payload: Uint8Array): unknown {
+  try {
+    return JSON.parse(textDecoder.decode(payload));
+  } catch {
+    throw new Error('payload is not JSON in UTF-8');
+  }
 }
 
 function parseType(header: string): { type: EventType; version: number } {

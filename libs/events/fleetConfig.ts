@@ -1,9 +1,9 @@
-import { type Static, type TObject, type TProperties, Type } from '@sinclair/typebox';
+import { type Static, type TObject, type TProperties, type TSchema, Type } from '@sinclair/typebox';
 
 /** An object that refuses keys it does not know: a typing error in a config must not pass as a default. */
 function strictObject<P extends TProperties>(
   properties: P,
-  options: { description?: string } = {},
+  options: { description?: string; default?: object } = {},
 ): TObject<P> {
   return Type.Object(properties, { additionalProperties: false, ...options });
 }
@@ -17,8 +17,19 @@ function durationMs(defaultMs: number, description: string, minimum = 1) {
   return Type.Integer({ minimum, maximum: 7 * 86_400_000, default: defaultMs, description });
 }
 
+/**
+ * What is kept by name. Refuses keys that are no names. TypeBox fills the defaults of an entry in only where the
+ * entry's schema has a default itself.
+ */
+function byName<S extends TSchema>(schema: S, minProperties = 0) {
+  const name = Type.String({ pattern: NamePattern });
+  return Type.Record(name, schema, { minProperties, additionalProperties: false });
+}
+
 /** A server's, pool's or proxy's name: one token of a NATS subject and one DNS label. */
 export const NamePattern = '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$';
+/** Scheme, host and port. No user before an @: a password there would get into the events. */
+const UrlPattern = '^https?://[^/?#@\\s]+/?$';
 const SecretPattern = '^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$';
 
 const SecretReference = Type.String({
@@ -46,7 +57,7 @@ const TlsSchema = strictObject(
 export const RedfishMethodSchema = strictObject(
   {
     driver: Type.Literal('redfish'),
-    url: Type.String({ pattern: '^https?://[^/?#]+/?$', description: 'The BMC: scheme, host and port' }),
+    url: Type.String({ pattern: UrlPattern, description: 'The BMC: scheme, host and port' }),
     username: Type.String({ minLength: 1 }),
     password: SecretReference,
     systemId: Type.Optional(
@@ -87,7 +98,8 @@ const TcpProbeSchema = strictObject({ kind: Type.Literal('tcp') });
 
 const HealthCheckSchema = settings(
   {
-    probe: Type.Union([HttpProbeSchema, TcpProbeSchema], { default: { kind: 'http', path: '/' } }),
+    // TypeBox lays a default under what is said: more than `kind` would not fit the other branch.
+    probe: Type.Union([HttpProbeSchema, TcpProbeSchema], { default: { kind: 'http' } }),
     intervalMs: durationMs(2_000, 'Between probes of a server that serves'),
     fastIntervalMs: durationMs(500, 'Between probes of a server that wakes or returns'),
     timeoutMs: durationMs(2_000, 'One probe'),
@@ -174,26 +186,29 @@ const RouteSchema = strictObject({
   pathPrefix: Type.String({ pattern: '^/', default: '/' }),
 });
 
-export const PoolConfigSchema = strictObject({
-  routes: Type.Array(RouteSchema, { minItems: 1, default: [{ pathPrefix: '/' }] }),
-  minServers: Type.Integer({ minimum: 0, default: 1, description: 'The floor: never fewer awake' }),
-  spareServers: Type.Integer({
-    minimum: 0,
-    default: 0,
-    description: 'Kept awake for a failure, above the need',
-  }),
-  latencyObjectiveMs: durationMs(500, 'What a request may take; capacity is sustained within it'),
-  drainTimeoutMs: durationMs(30_000, 'In-flight requests get this long before a sleep'),
-  failAwake: Type.Union([Type.Literal('floor'), Type.Literal('pool')], {
-    default: 'pool',
-    description: 'What is woken when the planner or the bus stays lost',
-  }),
-  failAwakeAfterMs: durationMs(60_000, 'From the floor to the whole pool, when failAwake is "pool"'),
-  healthCheck: HealthCheckSchema,
-  parking: ParkingSchema,
-  planner: PlannerSchema,
-  forwarding: ForwardingSchema,
-});
+export const PoolConfigSchema = strictObject(
+  {
+    routes: Type.Array(RouteSchema, { minItems: 1, default: [{ pathPrefix: '/' }] }),
+    minServers: Type.Integer({ minimum: 0, default: 1, description: 'The floor: never fewer awake' }),
+    spareServers: Type.Integer({
+      minimum: 0,
+      default: 0,
+      description: 'Kept awake for a failure, above the need',
+    }),
+    latencyObjectiveMs: durationMs(500, 'What a request may take; capacity is sustained within it'),
+    drainTimeoutMs: durationMs(30_000, 'In-flight requests get this long before a sleep'),
+    failAwake: Type.Union([Type.Literal('floor'), Type.Literal('pool')], {
+      default: 'pool',
+      description: 'What is woken when the planner or the bus stays lost',
+    }),
+    failAwakeAfterMs: durationMs(60_000, 'From the floor to the whole pool, when failAwake is "pool"'),
+    healthCheck: HealthCheckSchema,
+    parking: ParkingSchema,
+    planner: PlannerSchema,
+    forwarding: ForwardingSchema,
+  },
+  { default: {} },
+);
 
 export const EnergyModelSchema = settings(
   {
@@ -206,26 +221,31 @@ export const EnergyModelSchema = settings(
   'Watts of a machine, for break-even time and for what no meter measures',
 );
 
-export const ServerConfigSchema = strictObject({
-  pool: Type.String({ pattern: NamePattern }),
-  url: Type.String({
-    pattern: '^https?://[^/?#]+/?$',
-    description: 'Where it serves: scheme, host and port',
-  }),
-  capacityRps: Type.Number({
-    exclusiveMinimum: 0,
-    description: 'Requests/s it sustains within the latency objective',
-  }),
-  maxInFlight: Type.Optional(Type.Integer({ minimum: 1, description: 'Requests at once; more are parked' })),
-  energy: EnergyModelSchema,
-  power: Type.Array(RedfishMethodSchema, {
-    default: [],
-    maxItems: 8,
-    description:
-      'The wake ladder: methods in the order they are tried; the first also reads, sleeps and meters',
-  }),
-  wakeTimeoutMs: durationMs(780_000, 'From the wake to ready; then it climbs the ladder'),
-});
+export const ServerConfigSchema = strictObject(
+  {
+    pool: Type.String({ pattern: NamePattern }),
+    url: Type.String({
+      pattern: UrlPattern,
+      description: 'Where it serves: scheme, host and port',
+    }),
+    capacityRps: Type.Number({
+      exclusiveMinimum: 0,
+      description: 'Requests/s it sustains within the latency objective',
+    }),
+    maxInFlight: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'Requests at once; more are parked' }),
+    ),
+    energy: EnergyModelSchema,
+    power: Type.Array(RedfishMethodSchema, {
+      default: [],
+      maxItems: 8,
+      description:
+        'The wake ladder: methods in the order they are tried; the first also reads, sleeps and meters',
+    }),
+    wakeTimeoutMs: durationMs(780_000, 'From the wake to ready; then it climbs the ladder'),
+  },
+  { default: {} },
+);
 
 export const BoundsSchema = settings(
   {
@@ -236,6 +256,7 @@ export const BoundsSchema = settings(
     }),
     maxCyclesPerDay: Type.Integer({
       minimum: 1,
+      maximum: 200,
       default: 48,
       description: 'Wear: sleeps of one server in 24 h',
     }),
@@ -260,8 +281,8 @@ export const BoundsSchema = settings(
 export const FleetConfigSchema = strictObject(
   {
     version: Type.Literal(1),
-    pools: Type.Record(Type.String({ pattern: NamePattern }), PoolConfigSchema, { minProperties: 1 }),
-    servers: Type.Record(Type.String({ pattern: NamePattern }), ServerConfigSchema),
+    pools: byName(PoolConfigSchema, 1),
+    servers: byName(ServerConfigSchema),
     bounds: BoundsSchema,
   },
   { description: 'Nemuri configuration' },

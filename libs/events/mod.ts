@@ -1,5 +1,12 @@
 export * from './catalog.ts';
-export { decode, type EncodedEvent, encode, type MalformedEvent, type StoredMessage } from './codec.ts';
+export {
+  type DecodeResult,
+  decode,
+  type EncodedEvent,
+  encode,
+  type MalformedEvent,
+  type StoredMessage,
+} from './codec.ts';
 export * from './fleetConfig.ts';
 export { healthSubject, powerSubject, streamOf, streams, subjectFilters, subjectOf } from './subjects.ts';
 export { type Upcaster, type Upcasters, upcast, upcasters } from './upcast.ts';

@@ -18,9 +18,11 @@ export interface FleetView {
   /**
    * Publishes a fact as the only writer of its subject, fenced by the last event this view knows there, and waits
    * until the view has folded it.
+   * @param timeoutMs gives up when the bus takes longer; default: never.
    * @returns false when another fact came first: decide again on the new state.
+   * @throws BusTimeoutError past `timeoutMs`.
    */
-  record(event: EventDraft): Promise<boolean>;
+  record(event: EventDraft, timeoutMs?: number): Promise<boolean>;
   /** Saves a snapshot and stops. */
   close(): Promise<void>;
 }
@@ -56,8 +58,14 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
   };
   const save = async () => {
     savedSequence = fleet.sequence;
-    const snapshot = { schemaVersion: fleetSchemaVersion, sequence: fleet.sequence, state: structuredClone(fleet) };
-    await bus.saveSnapshot(name, snapshot).catch((error) => onProblem('snapshot not saved', { error: String(error) }));
+    const snapshot = {
+      schemaVersion: fleetSchemaVersion,
+      sequence: fleet.sequence,
+      state: structuredClone(fleet),
+    };
+    await bus
+      .saveSnapshot(name, snapshot)
+      .catch((error) => onProblem('snapshot not saved', { error: String(error) }));
   };
   const subscription: Subscription = await bus.subscribe({
     stream: 'FLEET',
@@ -92,10 +100,11 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
         });
       });
     },
-    async record(event) {
+    async record(event, timeoutMs) {
       const expected = fleet.lastSequences[subjectOf(event)] ?? 0;
+      const bound = timeoutMs === undefined ? {} : { timeoutMs };
       try {
-        const { sequence } = await bus.publish(event, { expectedLastSubjectSequence: expected });
+        const { sequence } = await bus.publish(event, { expectedLastSubjectSequence: expected, ...bound });
         await view.when((now) => now.sequence >= sequence);
         return true;
       } catch (error) {

@@ -1,5 +1,6 @@
-/** What hardware says of its power (Redfish terms). */
-export type PowerState = 'on' | 'off' | 'poweringOn' | 'poweringOff' | 'unknown';
+import type { PowerState } from '../../../libs/domain/mod.ts';
+
+export type { PowerState };
 
 export interface MeterReading {
   /** Watts; undefined when the hardware has no meter or says what can't be true (0 W while on). */
@@ -42,7 +43,11 @@ export class DriverError extends Error {
   readonly code = 'NEMURI_DRIVER';
   readonly kind: DriverFailureKind;
   readonly retryAfterMs: number | undefined;
-  constructor(kind: DriverFailureKind, message: string, options: ErrorOptions & { retryAfterMs?: number } = {}) {
+  constructor(
+    kind: DriverFailureKind,
+    message: string,
+    options: ErrorOptions & { retryAfterMs?: number } = {},
+  ) {
     super(message, options);
     this.name = 'DriverError';
     this.kind = kind;

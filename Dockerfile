@@ -1,0 +1,25 @@
+# One image for every service: the command names the entry, e.g. services/planner/main.js.
+FROM node:22-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json ./
+COPY libs libs
+COPY services services
+COPY cli cli
+COPY lab lab
+RUN npm run build
+
+FROM node:22-bookworm-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
+COPY --from=build /app/dist dist
+COPY lab/traces lab/traces
+# A named volume takes over these owners; without them only root could write there.
+RUN mkdir /rack && chown node:node /rack
+USER node
+WORKDIR /app/dist
+ENTRYPOINT ["node"]
+CMD ["cli/main.js", "--help"]

@@ -1,0 +1,49 @@
+import type { Command } from 'commander';
+import { messageOf } from '../../libs/runtime/errors.ts';
+import { startStack } from '../../libs/runtime/stack.ts';
+import { type Cli, CliError } from '../cli.ts';
+import { loadConfig, summaryOf } from '../configFile.ts';
+
+interface UpOptions {
+  readonly config: string;
+  readonly nats?: string;
+  readonly store: string;
+  readonly listen: string;
+}
+
+/** `nemuri up`: all services on this machine, until Ctrl-C. */
+export function registerUp(program: Command, cli: Cli): void {
+  program
+    .command('up')
+    .description('run the proxy, the planner, the power actuator and the health checker on a configuration')
+    .requiredOption('-c, --config <file>', 'configuration (YAML); a change is taken in without a restart')
+    .option('--nats <url>', 'an existing NATS with JetStream; left out: a nats-server of its own')
+    .option('--store <dir>', 'where its own nats-server keeps the history', '.nemuri/nats')
+    .option('--listen <host:port>', 'where the proxy listens', '0.0.0.0:8080')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  nemuri up -c nemuri.yaml\n  nemuri up -c nemuri.yaml --nats nats://nats.example:4222\n\nEach service answers /healthz, /readyz and /fleet: proxy 8081, planner 8082, power 8083, health 8084 on 127.0.0.1.',
+    )
+    .action(async (options: UpOptions) => {
+      const config = await loadConfig(cli, options.config);
+      const stack = await startStack({
+        distDir: cli.distDir,
+        configFile: options.config,
+        storeDir: options.store,
+        listen: options.listen,
+        env: { ...cli.env },
+        onLine: (source, line) => cli.err(line.startsWith('{') ? line : `${source}: ${line}`),
+        ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
+      }).catch((error) => {
+        throw new CliError(2, messageOf(error, 4_000), { cause: error });
+      });
+      cli.out(
+        `up: ${summaryOf(config)}; proxy on ${options.listen}, bus at ${stack.natsUrl}; Ctrl-C ends it`,
+      );
+      await new Promise<void>((resolve) =>
+        cli.signal.addEventListener('abort', () => resolve(), { once: true }),
+      );
+      cli.out('stopping');
+      await stack.stop();
+    });
+}

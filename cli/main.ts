@@ -1,0 +1,31 @@
+#!/usr/bin/env node
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { connectJetStreamBus } from '../libs/bus/mod.ts';
+import type { Cli } from './cli.ts';
+import { runCli } from './program.ts';
+
+/** From `dist/cli/` as from `cli/`. */
+function packageVersion(): string {
+  const files = ['../package.json', '../../package.json'].map((path) => new URL(path, import.meta.url));
+  const file = files.find((candidate) => existsSync(candidate));
+  return file ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : 'unknown';
+}
+
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+// A reader that has enough (`nemuri events | head`) is an end, not an error.
+process.stdout.on('error', () => interrupted.abort());
+
+const cli: Cli = {
+  out: (line) => void process.stdout.write(`${line}\n`),
+  err: (line) => void process.stderr.write(`${line}\n`),
+  env: process.env,
+  distDir: resolve(import.meta.dirname, '..'),
+  nowMs: Date.now,
+  signal: interrupted.signal,
+  connect: (options) =>
+    connectJetStreamBus({ ...options, source: `/nemuri/cli/${process.pid}`, name: 'cli' }),
+};
+
+process.exitCode = await runCli(process.argv.slice(2), cli, packageVersion());

@@ -1,0 +1,53 @@
+import { Command, CommanderError } from 'commander';
+import { messageOf } from '../libs/runtime/errors.ts';
+import { type Cli, CliError, oneLine } from './cli.ts';
+import { registerConfigure } from './commands/configure.ts';
+import { registerEvents } from './commands/events.ts';
+import { registerSchema } from './commands/schema.ts';
+import { registerStatus } from './commands/status.ts';
+import { registerUp } from './commands/up.ts';
+import { registerValidate } from './commands/validate.ts';
+
+const examples = `
+Examples:
+  nemuri up -c nemuri.yaml             run all services on this machine
+  nemuri validate -c nemuri.yaml       check a configuration
+  nemuri configure -c nemuri.yaml      take it into the history
+  nemuri status                        the fleet now
+  nemuri events --since 1h             what happened
+
+Exit codes: 0 done; 1 the answer is no (such as: not valid); 2 wrong usage, or the bus can't be reached.`;
+
+/** One function for each verb: adds it to the program. */
+export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
+  registerUp,
+  registerValidate,
+  registerSchema,
+  registerConfigure,
+  registerEvents,
+  registerStatus,
+];
+
+/** Runs `nemuri` with these arguments (without node and script) and resolves with its exit code. Never rejects. */
+export async function runCli(args: readonly string[], cli: Cli, version: string): Promise<0 | 1 | 2> {
+  const program = new Command('nemuri')
+    .description('Makes a farm of real web servers use power in proportion to its traffic.')
+    .version(version)
+    .addHelpText('after', examples)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => cli.out(text.trimEnd()),
+      writeErr: (text) => cli.err(text.trimEnd()),
+    });
+  for (const register of commands) register(program, cli);
+  for (const command of program.commands) command.copyInheritedSettings(program);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    // Commander has told the user already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    cli.err(oneLine(`nemuri: ${messageOf(error)}`));
+    return error instanceof CliError ? error.exitCode : 2;
+  }
+}

@@ -1,0 +1,259 @@
+import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import type { KV } from '@nats-io/kv';
+import { AuthorizationError, connect, type NatsConnection } from '@nats-io/transport-node';
+import { BusClosedError, BusTimeoutError } from '../bus.ts';
+import { messageOf } from '../problems.ts';
+import { type JetStreamBusOptions, requestTimeoutMs, retryMs } from './options.ts';
+import { ensureStreams, openSnapshotBucket, StreamRefusedError } from './streams.ts';
+
+export interface Session {
+  readonly nc: NatsConnection;
+  readonly js: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly snapshots: KV;
+}
+
+/** The connection, with what the client's own lacks: one place that knows whether the bus can be used now. */
+export interface Link {
+  /** Resolves when the bus can be used; waits for that. Rejects with BusClosedError, or BusTimeoutError. */
+  whenUp(timeoutMs?: number): Promise<Session>;
+  /** Settles as `work` does, or rejects when the connection is lost meanwhile or the link is closed. */
+  guard<T>(work: Promise<T>): Promise<T>;
+  /** Waits, but not past the moment in which the bus comes back or the link is closed. */
+  pause(delayMs: number): Promise<void>;
+  /** Called each time the bus was lost and can be used again. */
+  onReturn(listener: () => void): () => void;
+  onClose(listener: () => void): () => void;
+  readonly lostSinceMs: number | undefined;
+  readonly isUp: boolean;
+  readonly isClosed: boolean;
+  now(): number;
+  report(problem: Error): void;
+  close(): Promise<void>;
+}
+
+type Change = 'up' | 'lost' | 'closed';
+type Listen = (listener: (change: Change) => void) => () => void;
+
+interface LinkState {
+  readonly options: JetStreamBusOptions;
+  readonly listeners: Set<(change: Change) => void>;
+  readonly listen: Listen;
+  readonly now: () => number;
+  readonly report: (problem: Error) => void;
+  /** Tries that fail in the same way again and again are one problem, not thousands. */
+  readonly reportOnce: (problem: Error) => void;
+  lostSinceMs: number | undefined;
+  session: Session | undefined;
+  connection: NatsConnection | undefined;
+  closed: boolean;
+  lastReported: string;
+  /** Counts the connections and their losses, so that work for an earlier one is known as such. */
+  epoch: number;
+}
+
+/** Dials in the background. @returns the link at once; `firstUp` rejects when the server refuses our credentials or streams. */
+export function openLink(options: JetStreamBusOptions): { link: Link; firstUp: Promise<void> } {
+  const state = createState(options);
+  const { listen, report, now } = state;
+  const link: Link = {
+    whenUp: (timeoutMs) => whenUp(state, timeoutMs),
+    guard: (work) => guard(state, work),
+    pause: (delayMs) => pause(state, delayMs),
+    onReturn: (listener) => listen((change) => change === 'up' && listener()),
+    onClose: (listener) => listen((change) => change === 'closed' && listener()),
+    get lostSinceMs() {
+      return state.lostSinceMs;
+    },
+    get isUp() {
+      return !state.closed && state.lostSinceMs === undefined;
+    },
+    get isClosed() {
+      return state.closed;
+    },
+    now,
+    report,
+    async close() {
+      if (state.closed) return;
+      state.closed = true;
+      state.lostSinceMs ??= now();
+      tell(state, 'closed');
+      await state.connection?.close();
+    },
+  };
+  return { link, firstUp: start(state) };
+}
+
+function createState(options: JetStreamBusOptions): LinkState {
+  const { now = Date.now, onProblem = () => undefined } = options;
+  const listeners: LinkState['listeners'] = new Set();
+  const report = (problem: Error) => {
+    try {
+      onProblem(problem);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
+  const state: LinkState = {
+    options,
+    listeners,
+    listen(listener) {
+      listeners.add(listener);
+      return () => {
+        listeners.delete(listener);
+      };
+    },
+    now,
+    report,
+    reportOnce(problem) {
+      if (problem.message === state.lastReported) return;
+      state.lastReported = problem.message;
+      report(problem);
+    },
+    lostSinceMs: now(),
+    session: undefined,
+    connection: undefined,
+    closed: false,
+    lastReported: '',
+    epoch: 0,
+  };
+  return state;
+}
+
+function tell(state: LinkState, change: Change): void {
+  for (const listener of [...state.listeners]) listener(change);
+}
+
+function markLost(state: LinkState): void {
+  if (state.closed || state.lostSinceMs !== undefined) return;
+  state.lostSinceMs = state.now();
+  tell(state, 'lost');
+}
+
+async function start(state: LinkState): Promise<void> {
+  const nc = await dial(state);
+  if (!nc) return;
+  if (state.closed) return nc.close();
+  state.connection = nc;
+  follow(state, nc).catch((error: unknown) => state.report(new Error(messageOf(error), { cause: error })));
+  await prepare(state, nc);
+}
+
+/** JetStream may need longer than the connection; only when the streams are there is the bus back. */
+async function prepare(state: LinkState, nc: NatsConnection): Promise<void> {
+  state.epoch += 1;
+  const mine = state.epoch;
+  while (!state.closed && mine === state.epoch) {
+    try {
+      const session = await openSession(nc, state.options);
+      if (state.closed || mine !== state.epoch) return;
+      state.session = session;
+      state.lostSinceMs = undefined;
+      state.lastReported = '';
+      tell(state, 'up');
+      return;
+    } catch (error) {
+      if (error instanceof StreamRefusedError && !state.session) throw error;
+      if (mine === state.epoch)
+        state.reportOnce(new Error(`the bus is not ready: ${messageOf(error)}`, { cause: error }));
+      await pause(state, retryMs);
+    }
+  }
+}
+
+async function follow(state: LinkState, nc: NatsConnection): Promise<void> {
+  for await (const status of nc.status()) {
+    if (status.type === 'disconnect') {
+      state.epoch += 1;
+      markLost(state);
+    } else if (status.type === 'reconnect') prepare(state, nc).catch(state.report);
+    else if (status.type === 'error') state.reportOnce(status.error);
+  }
+  if (state.closed) return;
+  markLost(state);
+  state.report(new Error('the connection to the bus was given up'));
+}
+
+function whenUp(state: LinkState, timeoutMs: number | undefined): Promise<Session> {
+  if (state.closed) return Promise.reject(new BusClosedError());
+  if (state.session && state.lostSinceMs === undefined) return Promise.resolve(state.session);
+  return new Promise((resolve, reject) => {
+    const finish = (error?: Error) => {
+      clearTimeout(timer);
+      stop();
+      if (state.session && !error) resolve(state.session);
+      else reject(error);
+    };
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => finish(new BusTimeoutError('a request', timeoutMs)), timeoutMs);
+    const stop = state.listen((change) => {
+      if (change === 'up') finish();
+      else if (change === 'closed') finish(new BusClosedError());
+    });
+  });
+}
+
+function guard<T>(state: LinkState, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = state.listen((change) => {
+      if (change === 'up') return;
+      stop();
+      reject(change === 'closed' ? new BusClosedError() : new Error('the connection to the bus was lost'));
+    });
+    work.then(resolve, reject).finally(stop);
+  });
+}
+
+function pause(state: LinkState, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = () => {
+      clearTimeout(timer);
+      stop();
+      resolve();
+    };
+    const timer = setTimeout(finish, state.closed ? 0 : delayMs);
+    const stop = state.listen((change) => change !== 'lost' && finish());
+  });
+}
+
+async function openSession(nc: NatsConnection, options: JetStreamBusOptions): Promise<Session> {
+  const { limits = {} } = options;
+  const js = jetstream(nc, { timeout: requestTimeoutMs });
+  const manager = await jetstreamManager(nc, { timeout: requestTimeoutMs, checkAPI: false });
+  await ensureStreams(manager, limits);
+  return { nc, js, manager, snapshots: await openSnapshotBucket(js, limits) };
+}
+
+/** The client's own waiting for a first connection can't be ended by closing; this can. */
+async function dial(state: LinkState): Promise<NatsConnection | undefined> {
+  const { servers, source, name = source, user, password, token, tls } = state.options;
+  while (!state.closed) {
+    try {
+      return await connect({
+        servers: typeof servers === 'string' ? servers : [...servers],
+        name,
+        reconnect: true,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: retryMs,
+        reconnectJitter: 100,
+        ignoreAuthErrorAbort: true,
+        timeout: 2_000,
+        // A dead server that closes no connection is found after three of these.
+        pingInterval: 1_500,
+        maxPingOut: 2,
+        noAsyncTraces: true,
+        ...(user === undefined ? {} : { user }),
+        ...(password === undefined ? {} : { pass: password }),
+        ...(token === undefined ? {} : { token }),
+        ...(tls === undefined ? {} : { tls }),
+      });
+    } catch (error) {
+      if (error instanceof AuthorizationError) throw error;
+      state.reportOnce(new Error(`the bus can't be reached: ${messageOf(error)}`, { cause: error }));
+      await pause(state, retryMs);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,46 @@
+import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import type { StoredMessage } from '../../events/mod.ts';
+
+/** What a JetStream delivery says of itself in its reply subject (NATS ADR-15). */
+export interface Delivery {
+  /** Counts the deliveries of this message, from 1. */
+  readonly tries: number;
+  readonly streamSequence: number;
+  /** Counts the deliveries of the consumer, from 1 and without a gap. */
+  readonly consumerSequence: number;
+  /** When the stream stored it: nanoseconds since the epoch, more than a number holds. */
+  readonly storedNs: string;
+  /** How many messages the consumer still has to deliver after this one. */
+  readonly pending: number;
+}
+
+/** Reads `$JS.ACK.…`: 9 tokens, or from 11 with domain and account. Undefined for all other subjects. */
+export function parseDelivery(reply: string | undefined): Delivery | undefined {
+  if (!reply?.startsWith('$JS.ACK.')) return undefined;
+  const tokens = reply.split('.');
+  const at = tokens.length === 9 ? 4 : 6;
+  return {
+    tries: Number(tokens[at]),
+    streamSequence: Number(tokens[at + 1]),
+    consumerSequence: Number(tokens[at + 2]),
+    storedNs: tokens[at + 3] ?? '0',
+    pending: Number(tokens[at + 4]),
+  };
+}
+
+/** A delivered message in the shape the codec reads. */
+export function toStored(message: Msg, sequence: number): StoredMessage {
+  return {
+    subject: message.subject,
+    sequence,
+    payload: message.data,
+    header: (name) => headerOf(message.headers, name),
+  };
+}
+
+/** The client's `get` copies all keys for each look-up; a stream of a million messages feels that. */
+export function headerOf(headers: MsgHdrs | undefined, name: string): string {
+  if (!headers) return '';
+  for (const [key, values] of headers) if (key === name) return values[0] ?? '';
+  return '';
+}

@@ -1,0 +1,87 @@
+import { countProbe, factOfProbes, noProbes, probeDelayMs, probePurpose, proofOfSleep } from './health.ts';
+import { newServer, type ServerState } from './server.ts';
+import { asleepState, fleetConfig, readyState, scriptedFleet, startMs, viewOf } from './testing/builders.ts';
+
+const base = newServer('s1', 'web', startMs);
+const ready: ServerState = { ...base, ...readyState };
+const check = viewOf(scriptedFleet(fleetConfig()).fleet, 's1').pool.healthCheck;
+
+test('good and bad probes count in rows', () => {
+  const counts = [true, true, false, false, true].map((_ok, index, all) =>
+    all.slice(0, index + 1).reduce(countProbe, noProbes),
+  );
+  expect(counts.map(({ good, bad }) => `${good}/${bad}`)).toEqual(['1/0', '2/0', '0/1', '0/2', '1/0']);
+});
+
+describe('probePurpose', () => {
+  test.each<[string, Partial<ServerState>, string]>([
+    ['asleep', asleepState, 'none'],
+    ['waking', {}, 'return'],
+    ['ready', readyState, 'serve'],
+    ['ready, unhealthy', { ...readyState, health: 'unhealthy' }, 'return'],
+    ['ready, ejected by a proxy', { ...readyState, ejectedUntilMs: startMs + 1 }, 'return'],
+    ['ready, ejected long ago', { ...readyState, ejectedUntilMs: startMs }, 'serve'],
+    ['draining', { ...readyState, lifecycle: 'draining' }, 'serve'],
+    ['stopping, still on', { lifecycle: 'stopping', powerState: 'on' }, 'none'],
+    ['stopping, off', { lifecycle: 'stopping', powerState: 'off' }, 'sleepProof'],
+    ['failed, on', { lifecycle: 'failed', powerState: 'on' }, 'return'],
+    ['failed, off', { lifecycle: 'failed', powerState: 'off' }, 'sleepProof'],
+    ['quarantined, on', { lifecycle: 'quarantined', powerState: 'on' }, 'return'],
+    ['quarantined, off', { lifecycle: 'quarantined', powerState: 'off' }, 'none'],
+  ])('%s', (_what, change, purpose) => {
+    expect(probePurpose({ ...base, ...change }, startMs)).toBe(purpose);
+  });
+});
+
+test('the interval is jittered about its middle, and short for what returns', () => {
+  const exact = { ...check, intervalMs: 1_000, fastIntervalMs: 100, jitter: 0.2 };
+  expect([0, 0.5, 1].map((jitter) => probeDelayMs(exact, 'serve', jitter))).toEqual([900, 1_000, 1_100]);
+  expect(probeDelayMs(exact, 'return', 0.5)).toBe(100);
+  expect(probeDelayMs(exact, 'sleepProof', 0.5)).toBe(100);
+});
+
+describe('factOfProbes', () => {
+  const good = (count: number) => ({ good: count, bad: 0 });
+  const bad = (count: number) => ({ good: 0, bad: count });
+
+  test('healthy after `rise`, unhealthy after `fall`, and each only once', () => {
+    const sick: ServerState = { ...ready, health: 'unhealthy' };
+    expect(factOfProbes(sick, good(check.rise - 1), check)).toBeUndefined();
+    expect(factOfProbes(sick, good(check.rise), check)?.type).toBe('ServerBecameHealthy');
+    expect(factOfProbes(ready, good(99), check)).toBeUndefined();
+    expect(factOfProbes(ready, bad(check.fall - 1), check)).toBeUndefined();
+    expect(factOfProbes(ready, bad(check.fall), check)).toEqual({
+      type: 'ServerBecameUnhealthy',
+      consecutive: check.fall,
+    });
+    expect(factOfProbes(sick, bad(99), check)).toBeUndefined();
+  });
+
+  test('what wakes is not unhealthy: it is not up yet', () => {
+    expect(factOfProbes(base, bad(99), check)).toBeUndefined();
+    expect(factOfProbes({ ...ready, lifecycle: 'draining' }, bad(99), check)?.type).toBe(
+      'ServerBecameUnhealthy',
+    );
+  });
+});
+
+describe('proofOfSleep', () => {
+  const off: ServerState = { ...base, lifecycle: 'stopping', powerState: 'off' };
+  const proof = (change: Partial<ServerState>, answered: boolean, afterMs: number) =>
+    proofOfSleep({ ...off, ...change }, answered, 60_000, startMs + afterMs)?.type;
+
+  test.each<[string, Partial<ServerState>, boolean, number, string | undefined]>([
+    ['off and silent', {}, false, 0, 'SleepVerified'],
+    ['off and answering for a moment', {}, true, 59_999, undefined],
+    ['off and still answering', {}, true, 60_000, 'SleepContradicted'],
+    ['not off', { powerState: 'on' }, false, 99_999, undefined],
+    ['still on and answering', { powerState: 'on' }, true, 99_999, undefined],
+    ['of unknown power', { powerState: 'unknown' }, false, 99_999, undefined],
+    ['contradicted before, silent now', { lifecycle: 'failed' }, false, 0, 'SleepVerified'],
+    ['contradicted before, still answering', { lifecycle: 'failed' }, true, 99_999, undefined],
+    ['failed to wake, to be quarantined', { lifecycle: 'failed', failedWakes: 1 }, false, 0, undefined],
+    ['waking', { lifecycle: 'waking' }, false, 99_999, undefined],
+  ])('%s', (_what, change, answered, afterMs, expected) => {
+    expect(proof(change, answered, afterMs)).toBe(expected);
+  });
+});

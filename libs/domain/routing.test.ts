@@ -1,0 +1,61 @@
+import fc from 'fast-check';
+import { type Candidate, chooseLeastLoaded, takesRequests } from './routing.ts';
+import { newServer, type ServerState } from './server.ts';
+import { readyState } from './testing/builders.ts';
+
+describe('takesRequests', () => {
+  const ready: ServerState = { ...newServer('s1', 'web', 0), ...readyState };
+
+  test.each<[string, Partial<ServerState>, boolean]>([
+    ['ready and healthy', {}, true],
+    ['unhealthy', { health: 'unhealthy' }, false],
+    ['of unknown health', { health: 'unknown' }, false],
+    ['cordoned', { cordoned: true }, false],
+    ['waking', { lifecycle: 'waking' }, false],
+    ['draining', { lifecycle: 'draining' }, false],
+    ['ready with hardware that can not be read', { powerState: 'unknown' }, true],
+  ])('%s', (_what, change, takes) => {
+    expect(takesRequests({ ...ready, ...change })).toBe(takes);
+  });
+});
+
+describe('chooseLeastLoaded', () => {
+  const candidate = fc.record(
+    {
+      name: fc.string({ maxLength: 3 }),
+      capacityRps: fc.integer({ min: 1, max: 1_000 }),
+      inFlight: fc.nat(100),
+      maxInFlight: fc.integer({ min: 1, max: 100 }),
+    },
+    { requiredKeys: ['name', 'capacityRps', 'inFlight'] },
+  ) as fc.Arbitrary<Candidate>;
+  const hasRoom = ({ inFlight, maxInFlight }: Candidate) =>
+    maxInFlight === undefined || inFlight < maxInFlight;
+
+  test('is the least loaded that has room, whatever the turn', () => {
+    fc.assert(
+      fc.property(fc.array(candidate), fc.nat(), (candidates, turn) => {
+        const load = (one: Candidate) => (one.inFlight + 1) / one.capacityRps;
+        const chosen = chooseLeastLoaded(candidates, turn);
+        const open = candidates.filter(hasRoom);
+        if (!chosen) return expect(open).toEqual([]);
+        expect(candidates).toContain(chosen);
+        expect(hasRoom(chosen)).toBe(true);
+        for (const other of open) expect(load(chosen)).toBeLessThanOrEqual(load(other));
+      }),
+    );
+  });
+
+  test('equals take turns', () => {
+    const equals = ['a', 'b', 'c'].map((name) => ({ name, capacityRps: 10, inFlight: 0 }));
+    const names = [0, 1, 2, 3].map((turn) => chooseLeastLoaded(equals, turn)?.name);
+    expect(names).toEqual(['a', 'b', 'c', 'a']);
+  });
+
+  test('by capacity: the tenfold server takes ten to one', () => {
+    const small = { name: 'small', capacityRps: 10, inFlight: 0 };
+    const chosenAt = (inFlight: number) =>
+      chooseLeastLoaded([small, { name: 'big', capacityRps: 100, inFlight }], 0)?.name;
+    expect([chosenAt(0), chosenAt(8), chosenAt(10)]).toEqual(['big', 'big', 'small']);
+  });
+});

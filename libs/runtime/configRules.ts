@@ -1,0 +1,224 @@
+import { describeValue, didYouMean, type Finding, type KeyPath, keyOf } from './configProblem.ts';
+import { isMapping } from './configYaml.ts';
+
+/** `smaller` must not be above `larger`: two dotted keys below the same pool, server, method or section. */
+interface Order {
+  readonly smaller: string;
+  readonly larger: string;
+  readonly why: string;
+}
+
+const poolOrders: readonly Order[] = [
+  {
+    smaller: 'healthCheck.fastIntervalMs',
+    larger: 'healthCheck.intervalMs',
+    why: 'a server that wakes is probed at least as often as one that serves',
+  },
+  {
+    smaller: 'healthCheck.probe.expectStatusMin',
+    larger: 'healthCheck.probe.expectStatusMax',
+    why: 'no status would be good',
+  },
+  {
+    smaller: 'planner.burstWindowMs',
+    larger: 'planner.stableWindowMs',
+    why: 'a burst is shorter than the level',
+  },
+  {
+    smaller: 'planner.decideIntervalMs',
+    larger: 'planner.leaseMs',
+    why: 'each decision would be older than its lease before the next',
+  },
+  {
+    smaller: 'forwarding.connectTimeoutMs',
+    larger: 'forwarding.responseTimeoutMs',
+    why: 'the response comes after the connection',
+  },
+];
+
+const serverOrders: readonly Order[] = [
+  { smaller: 'energy.offWatts', larger: 'energy.idleWatts', why: 'asleep draws least' },
+  { smaller: 'energy.idleWatts', larger: 'energy.busyWatts', why: 'work draws most' },
+  { smaller: 'energy.offWatts', larger: 'energy.setupWatts', why: 'asleep draws least' },
+  { smaller: 'energy.setupTimeMs', larger: 'wakeTimeoutMs', why: 'each wake would time out' },
+];
+
+const methodOrders: readonly Order[] = [
+  {
+    smaller: 'requestTimeoutMs',
+    larger: 'taskTimeoutMs',
+    why: 'a task is watched by requests',
+  },
+];
+
+const boundsOrders: readonly Order[] = [
+  { smaller: 'quarantineMs', larger: 'maxQuarantineMs', why: 'it only gets longer' },
+  { smaller: 'sampleIntervalMs', larger: 'proxyLeaseMs', why: 'each proxy would always seem silent' },
+  { smaller: 'proxyLeaseMs', larger: 'proxyGoneMs', why: 'silent comes before gone' },
+];
+
+/**
+ * What the schema can't say: rules between keys, servers and pools. Takes the value with its defaults filled in,
+ * right or wrong in shape: what has the wrong shape is passed over, so that all mistakes of a file come at once.
+ */
+export function checkRules(value: unknown): Finding[] {
+  const config = isMapping(value) ? value : {};
+  const pools = entriesOf(config.pools);
+  const servers = entriesOf(config.servers);
+  return [
+    ...pools.flatMap(([name, pool]) => inOrder(poolOrders, pool, ['pools', name])),
+    ...poolSizes(pools, servers),
+    ...sharedRoutes(pools),
+    ...servers.flatMap(([name, server]) => checkServer(name, server, pools)),
+    ...sharedAddresses(servers),
+    ...inOrder(boundsOrders, config.bounds, ['bounds']),
+  ];
+}
+
+function finding(path: KeyPath, value: unknown, rule: string): Finding {
+  return { path, place: 'value', rule, value: describeValue(path, value) };
+}
+
+function entriesOf(value: unknown): [string, Record<string, unknown>][] {
+  if (!isMapping(value)) return [];
+  return Object.entries(value).filter((entry): entry is [string, Record<string, unknown>] =>
+    isMapping(entry[1]),
+  );
+}
+
+function get(value: unknown, dotted: string): unknown {
+  let at = value;
+  for (const key of dotted.split('.')) at = isMapping(at) ? at[key] : undefined;
+  return at;
+}
+
+function inOrder(orders: readonly Order[], value: unknown, path: KeyPath): Finding[] {
+  return orders.flatMap(({ smaller, larger, why }) => {
+    const low = get(value, smaller);
+    const high = get(value, larger);
+    if (typeof low !== 'number' || typeof high !== 'number' || low <= high) return [];
+    const rule = `must be at most ${larger}, which is ${high}: ${why}`;
+    return [finding([...path, ...smaller.split('.')], low, rule)];
+  });
+}
+
+function poolSizes(
+  pools: readonly [string, Record<string, unknown>][],
+  servers: readonly [string, Record<string, unknown>][],
+): Finding[] {
+  const sizes = new Map<unknown, number>();
+  for (const [, { pool }] of servers) sizes.set(pool, (sizes.get(pool) ?? 0) + 1);
+  return pools.flatMap(([name, { minServers, spareServers }]) => {
+    if (typeof minServers !== 'number' || typeof spareServers !== 'number') return [];
+    const size = sizes.get(name) ?? 0;
+    if (minServers + spareServers <= size) return [];
+    const rule = `minServers and spareServers together must be at most the servers of the pool, which are ${size}`;
+    const key = minServers > size || spareServers === 0 ? 'minServers' : 'spareServers';
+    const value = key === 'minServers' ? minServers : spareServers;
+    return [finding(['pools', name, key], value, rule)];
+  });
+}
+
+function sharedRoutes(pools: readonly [string, Record<string, unknown>][]): Finding[] {
+  const takenBy = new Map<string, string>();
+  const findings: Finding[] = [];
+  for (const [name, { routes }] of pools) {
+    for (const [index, route] of (Array.isArray(routes) ? routes : []).entries()) {
+      const { host, pathPrefix } = isMapping(route) ? route : {};
+      if (typeof pathPrefix !== 'string') continue;
+      const path = ['pools', name, 'routes', index] as const;
+      if (typeof host === 'string' && !/^[^\s/:@]+$|^\[?[0-9a-f:]+\]?$/i.test(host)) {
+        findings.push(finding([...path, 'host'], host, 'must be a host name without scheme, port and path'));
+        continue;
+      }
+      const route_ = `${String(host ?? '*').toLowerCase()} ${pathPrefix.replace(/\/+$/, '')}/`;
+      const other = takenBy.get(route_);
+      if (other === undefined) takenBy.set(route_, name);
+      else if (other !== name) {
+        const rule = `pool "${other}" has this host and path already: no request would come here`;
+        findings.push(finding([...path, 'pathPrefix'], pathPrefix, rule));
+      }
+    }
+  }
+  return findings;
+}
+
+function checkServer(
+  name: string,
+  server: Record<string, unknown>,
+  pools: readonly [string, Record<string, unknown>][],
+): Finding[] {
+  const path = ['servers', name] as const;
+  const findings = [...inOrder(serverOrders, server, path), ...checkUrl([...path, 'url'], server.url)];
+  const { pool } = server;
+  const names = pools.map(([known]) => known);
+  if (typeof pool === 'string' && !names.includes(pool)) {
+    findings.push(finding([...path, 'pool'], pool, `must be the name of a pool${didYouMean(pool, names)}`));
+  }
+  for (const [index, method] of (Array.isArray(server.power) ? server.power : []).entries()) {
+    if (!isMapping(method)) continue;
+    const own = [...path, 'power', index] as const;
+    findings.push(...inOrder(methodOrders, method, own), ...checkUrl([...own, 'url'], method.url));
+    findings.push(...checkTls([...own, 'tls'], method));
+    const { confirmTimeoutMs } = method;
+    if (typeof confirmTimeoutMs === 'number' && typeof server.wakeTimeoutMs === 'number') {
+      if (confirmTimeoutMs <= server.wakeTimeoutMs) continue;
+      const rule = `must be at most the server's wakeTimeoutMs, which is ${server.wakeTimeoutMs}`;
+      findings.push(finding([...own, 'confirmTimeoutMs'], confirmTimeoutMs, rule));
+    }
+  }
+  return findings;
+}
+
+/** What the pattern of a URL lets through and no server can have. */
+function checkUrl(path: KeyPath, url: unknown): Finding[] {
+  if (typeof url !== 'string' || !/^https?:\/\/[^/?#@\s]+\/?$/.test(url)) return [];
+  return URL.canParse(url) ? [] : [finding(path, url, 'must be a URL with a valid host and port')];
+}
+
+function checkTls(path: KeyPath, method: Record<string, unknown>): Finding[] {
+  const { tls, url } = method;
+  if (!isMapping(tls)) return [];
+  const findings: Finding[] = [];
+  for (const other of ['caFile', 'fingerprint256']) {
+    if (tls.insecure !== true || tls[other] === undefined) continue;
+    const rule = `must not be true beside ${other}: it would accept any other certificate too`;
+    findings.push(finding([...path, 'insecure'], true, rule));
+  }
+  if (typeof url === 'string' && url.startsWith('http://')) {
+    findings.push({
+      path,
+      place: 'key',
+      rule: 'has no use without an https url',
+      value: describeValue(path, tls),
+    });
+  }
+  return findings;
+}
+
+/** Two servers behind one address or one BMC: a power button would be pressed for the wrong machine. */
+function sharedAddresses(servers: readonly [string, Record<string, unknown>][]): Finding[] {
+  const takenBy = new Map<string, { readonly server: string; readonly key: string }>();
+  const findings: Finding[] = [];
+  const take = (server: string, path: KeyPath, address: string, url: string, what: string) => {
+    const other = takenBy.get(address);
+    if (other === undefined) takenBy.set(address, { server, key: keyOf(path) });
+    else if (other.server !== server)
+      findings.push(finding(path, url, `${other.key} has this ${what} already`));
+  };
+  for (const [name, { url, power }] of servers) {
+    if (typeof url === 'string') take(name, ['servers', name, 'url'], `url ${originOf(url)}`, url, 'address');
+    for (const [index, method] of (Array.isArray(power) ? power : []).entries()) {
+      if (!isMapping(method) || typeof method.url !== 'string') continue;
+      const { driver, systemId } = method;
+      const address = `power ${String(driver)} ${originOf(method.url)} ${String(systemId ?? '')}`;
+      const path = ['servers', name, 'power', index, 'url'] as const;
+      take(name, path, address, method.url, systemId === undefined ? 'BMC' : 'BMC and systemId');
+    }
+  }
+  return findings;
+}
+
+function originOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).origin : url.toLowerCase();
+}

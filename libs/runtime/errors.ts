@@ -1,0 +1,49 @@
+/**
+ * Every answer that Nemuri itself gives in place of a server's: one row a case. The body is
+ * `application/problem+json` (RFC 9457); `code` is stable and what a client should test.
+ */
+const problemTable = {
+  NEMURI_NO_ROUTE: { status: 404, title: 'No pool serves this host and path' },
+  NEMURI_BODY_TOO_LARGE: { status: 413, title: 'The request body is larger than this pool takes' },
+  NEMURI_BAD_REQUEST: { status: 400, title: 'The request can not be forwarded' },
+  NEMURI_UPSTREAM_FAILED: { status: 502, title: 'No server could answer this request' },
+  NEMURI_NOT_CONFIGURED: { status: 503, title: 'The proxy has no configuration yet' },
+  NEMURI_PARKING_FULL: { status: 503, title: 'No server is ready and too many requests wait already' },
+  NEMURI_PARKED_TOO_LONG: { status: 503, title: 'No server became ready in time' },
+  NEMURI_STOPPING: { status: 503, title: 'The proxy is stopping' },
+  NEMURI_UPSTREAM_TIMEOUT: { status: 504, title: 'The server did not answer in time' },
+} as const;
+
+export type ProblemCode = keyof typeof problemTable;
+
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly code: ProblemCode;
+  readonly detail: string;
+}
+
+/** An RFC 9457 problem. `detail` reaches clients: it must not name servers, addresses or secrets. */
+export function problemOf(code: ProblemCode, detail: string): Problem {
+  const { status, title } = problemTable[code];
+  return { type: `urn:nemuri:problem:${code}`, title, status, code, detail };
+}
+
+/** A failure that ends a request with one of the problems above. */
+export class ProblemError extends Error {
+  readonly problem: Problem;
+  readonly retryAfterSeconds: number | undefined;
+  constructor(code: ProblemCode, detail: string, retryAfterSeconds?: number) {
+    super(`${code}: ${detail}`);
+    this.name = 'ProblemError';
+    this.problem = problemOf(code, detail);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/** The message of whatever was thrown, for a log or an event; bounded, since some carry whole bodies. */
+export function messageOf(error: unknown, maxLength = 500): string {
+  const message = error instanceof Error ? error.message || error.name : String(error);
+  return message.length > maxLength ? `${message.slice(0, maxLength - 1)}…` : message;
+}

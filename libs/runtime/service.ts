@@ -1,0 +1,165 @@
+import fastify from 'fastify';
+import { type Bus, connectJetStreamBus } from '../bus/mod.ts';
+import type { Fleet } from '../domain/mod.ts';
+import { messageOf } from './errors.ts';
+import { createLogger, type Logger } from './log.ts';
+import { startTelemetry, type Telemetry } from './telemetry.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What a service is told by its environment. Everything else comes from the history (`FleetConfigured`). */
+export interface ServiceSettings {
+  readonly service: string;
+  /** This replica's name: one token of a subject. */
+  readonly name: string;
+  readonly natsUrls: readonly string[];
+  readonly adminHost: string;
+  readonly adminPort: number;
+  readonly logLevel: string;
+  readonly stopTimeoutMs: number;
+}
+
+const adminPorts: Readonly<Record<string, number>> = {
+  proxy: 8081,
+  planner: 8082,
+  power: 8083,
+  health: 8084,
+};
+
+/**
+ * Reads a service's settings: `NEMURI_NATS_URL` (comma-separated), `NEMURI_NAME`, `NEMURI_ADMIN_LISTEN`
+ * (`host:port`), `NEMURI_LOG_LEVEL`, `NEMURI_STOP_TIMEOUT_MS`.
+ * @throws Error naming the variable, the rule and the value.
+ */
+export function serviceSettings(service: string, env: Environment): ServiceSettings {
+  const listen = env.NEMURI_ADMIN_LISTEN ?? `127.0.0.1:${adminPorts[service] ?? 8080}`;
+  const { host, port } = parseListen('NEMURI_ADMIN_LISTEN', listen);
+  const name = env.NEMURI_NAME ?? service;
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) {
+    throw new Error(`NEMURI_NAME must be a DNS label (got "${name}")`);
+  }
+  const stopTimeoutMs = Number(env.NEMURI_STOP_TIMEOUT_MS ?? 30_000);
+  if (!(stopTimeoutMs > 0)) {
+    throw new Error(`NEMURI_STOP_TIMEOUT_MS must be a number above 0 (got "${env.NEMURI_STOP_TIMEOUT_MS}")`);
+  }
+  return {
+    service,
+    name,
+    natsUrls: (env.NEMURI_NATS_URL ?? 'nats://127.0.0.1:4222').split(',').map((url) => url.trim()),
+    adminHost: host,
+    adminPort: port,
+    logLevel: env.NEMURI_LOG_LEVEL ?? 'info',
+    stopTimeoutMs,
+  };
+}
+
+/**
+ * Splits `host:port`; an IPv6 host stands in brackets.
+ * @throws Error naming the variable, the rule and the value.
+ */
+export function parseListen(variable: string, value: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(value);
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
+  if (!host || port > 65_535) throw new Error(`${variable} must be host:port (got "${value}")`);
+  return { host, port };
+}
+
+export interface ServiceContext {
+  readonly settings: ServiceSettings;
+  readonly bus: Bus;
+  readonly log: Logger;
+  readonly telemetry: Telemetry;
+  readonly nowMs: () => number;
+}
+
+export interface RunningService {
+  /** The fold this service works from; served at `/fleet`. */
+  readonly fleet: () => Fleet;
+  /** Why it can't do its work now; undefined: it is ready. */
+  readonly notReady: () => string | undefined;
+  /** Finishes what is under way. Called once, before the bus is closed. */
+  stop(): Promise<void>;
+}
+
+/** Why a service that works from the fleet can't do so now; undefined: it can. */
+export function fleetReadiness(fleet: Fleet, bus: Bus): string | undefined {
+  if (!fleet.config) return 'not configured: no FleetConfigured in the history';
+  return bus.lostSinceMs === undefined ? undefined : 'the bus is lost';
+}
+
+/**
+ * The life of one service process: telemetry, admin HTTP (`/healthz`, `/readyz`, `/fleet`), bus, then `start`;
+ * SIGTERM, SIGINT or the parent's end drain it and exit 0. A crash exits 1: whoever supervises starts it again,
+ * and it resumes from snapshot and history.
+ */
+export async function runService(
+  service: string,
+  start: (context: ServiceContext) => Promise<RunningService>,
+  settings: ServiceSettings = serviceSettings(service, process.env),
+): Promise<void> {
+  const log = createLogger(service, settings.name, settings.logLevel);
+  const crash = (error: unknown) => {
+    log.fatal({ err: error }, 'crashed');
+    setTimeout(() => process.exit(1), 1_000).unref();
+    log.flush(() => process.exit(1));
+  };
+  process.once('uncaughtException', crash);
+  process.once('unhandledRejection', crash);
+  const telemetry = await startTelemetry(service);
+  const abort = new AbortController();
+  let running: RunningService | undefined;
+  const admin = await openAdmin(settings, () => ({ running, stopping: abort.signal.aborted }));
+
+  let bus: Bus | undefined;
+  const stop = async (why: string) => {
+    if (abort.signal.aborted) return;
+    abort.abort();
+    log.info({ why }, 'stopping');
+    setTimeout(
+      () => crash(new Error(`not stopped within ${settings.stopTimeoutMs} ms`)),
+      settings.stopTimeoutMs,
+    ).unref();
+    await running?.stop();
+    await bus?.close();
+    await admin.close();
+    await telemetry.stop();
+    log.info('stopped');
+    log.flush(() => process.exit(0));
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => void stop(signal).catch(crash));
+  process.on('disconnect', () => void stop('the parent process ended').catch(crash));
+
+  bus = await connectJetStreamBus({
+    servers: settings.natsUrls,
+    source: `/nemuri/${service}/${settings.name}`,
+    name: settings.name,
+    onProblem: (problem) => log.warn({ error: messageOf(problem) }, 'bus'),
+  });
+  running = await start({ settings, bus, log, telemetry, nowMs: Date.now });
+  log.info({ admin: admin.server.address(), notReady: running.notReady() }, 'started');
+  process.send?.({ kind: 'started', service, name: settings.name, admin: admin.server.address() });
+}
+
+async function openAdmin(
+  settings: ServiceSettings,
+  state: () => { running: RunningService | undefined; stopping: boolean },
+) {
+  const admin = fastify({ forceCloseConnections: true });
+  admin.get('/healthz', async () => ({ service: settings.service, name: settings.name, status: 'alive' }));
+  admin.get('/readyz', async (_request, reply) => {
+    const { running, stopping } = state();
+    const why = stopping ? 'stopping' : running ? running.notReady() : 'starting: waiting for the bus';
+    return why === undefined ? { status: 'ready' } : reply.code(503).send({ status: 'not ready', why });
+  });
+  admin.get('/fleet', async (_request, reply) => state().running?.fleet() ?? reply.code(503).send({}));
+  try {
+    await admin.listen({ host: settings.adminHost, port: settings.adminPort });
+  } catch (error) {
+    throw new Error(
+      `NEMURI_ADMIN_LISTEN must be an address that is free (got ${settings.adminHost}:${settings.adminPort}: ${messageOf(error)})`,
+    );
+  }
+  return admin;
+}

@@ -1,0 +1,154 @@
+import { join } from 'node:path';
+import { type Bus, connectJetStreamBus } from '../bus/mod.ts';
+import type { FleetConfig } from '../events/mod.ts';
+import { type ConfigProblem, formatProblem } from './config.ts';
+import { watchConfig } from './configSource.ts';
+import { ensureNatsServer, type NatsServer, startNatsServer } from './natsServer.ts';
+import { type SupervisedProcess, supervise } from './supervisor.ts';
+
+export const serviceNames = ['health', 'power', 'planner', 'proxy'] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+export interface StackOptions {
+  /** The folder that holds `services/<name>/main.js`. */
+  readonly distDir: string;
+  readonly configFile: string;
+  /** An existing bus; left out: a nats-server of our own, its store in `storeDir`. */
+  readonly natsUrl?: string;
+  readonly storeDir: string;
+  /** `host:port` of the proxy; port 0 is a free one. */
+  readonly listen: string;
+  /** `host:port` for each admin address; left out: each service's default. */
+  readonly adminListen?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  /** One line of a service's log, or of ours. */
+  readonly onLine: (source: string, line: string) => void;
+}
+
+export interface Stack {
+  readonly natsUrl: string;
+  /** Our own nats-server; undefined on an existing bus. */
+  readonly nats: NatsServer | undefined;
+  readonly bus: Bus;
+  readonly services: Readonly<Record<ServiceName, SupervisedProcess>>;
+  /** Ends everything it started, proxies first, the bus last. */
+  stop(): Promise<void>;
+}
+
+/** The configuration file at the start is not valid. */
+export class InvalidConfigError extends Error {
+  readonly problems: readonly ConfigProblem[];
+  constructor(problems: readonly ConfigProblem[]) {
+    super(problems.map(formatProblem).join('\n'));
+    this.name = 'InvalidConfigError';
+    this.problems = problems;
+  }
+}
+
+const stopTimeoutMs = 35_000;
+const natsWatchIntervalMs = 250;
+
+/**
+ * All of Nemuri on one machine: the bus (our own nats-server unless one is given), the configuration file taken into
+ * the history and watched, and the four services, each a process of its own that is started again when it ends.
+ * @throws InvalidConfigError when the file is not valid now; Error when nats-server is missing and can't be installed.
+ */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { onLine } = options;
+  const nats = options.natsUrl ? undefined : await ownNats(options);
+  const natsUrl = options.natsUrl ?? nats?.server.url ?? '';
+  const bus = await connectJetStreamBus({
+    servers: natsUrl.split(','),
+    source: '/nemuri/supervisor',
+    name: 'supervisor',
+    onProblem: (problem) => onLine('supervisor', `bus: ${problem.message}`),
+  });
+  const abort = new AbortController();
+  const stopBus = async () => {
+    abort.abort();
+    await bus.close();
+    await nats?.stop();
+  };
+  try {
+    await takeConfig(options, bus, abort.signal);
+  } catch (error) {
+    await stopBus();
+    throw error;
+  }
+  const services = Object.fromEntries(
+    serviceNames.map((name) => [name, superviseService(options, name, natsUrl)]),
+  ) as Record<ServiceName, SupervisedProcess>;
+  return {
+    natsUrl,
+    nats: nats?.server,
+    bus,
+    services,
+    async stop() {
+      await services.proxy.stop(stopTimeoutMs);
+      await Promise.all(serviceNames.map((name) => services[name].stop(stopTimeoutMs)));
+      await stopBus();
+    },
+  };
+}
+
+function superviseService(options: StackOptions, name: ServiceName, natsUrl: string): SupervisedProcess {
+  return supervise({
+    name,
+    script: join(options.distDir, 'services', name, 'main.js'),
+    env: {
+      ...options.env,
+      NEMURI_NATS_URL: natsUrl,
+      NEMURI_NAME: name,
+      ...(name === 'proxy' ? { NEMURI_LISTEN: options.listen } : {}),
+      ...(options.adminListen === undefined ? {} : { NEMURI_ADMIN_LISTEN: options.adminListen }),
+    },
+    onLine: (line) => options.onLine(name, line),
+  });
+}
+
+/** Applies the file, and goes on watching it. */
+async function takeConfig(options: StackOptions, bus: Bus, signal: AbortSignal): Promise<FleetConfig> {
+  const say = (line: string) => options.onLine('supervisor', line);
+  return new Promise((resolve, reject) => {
+    watchConfig({
+      file: options.configFile,
+      bus,
+      signal,
+      onApplied: (config, { published }) => {
+        say(published ? 'configuration applied' : 'configuration unchanged');
+        resolve(config);
+      },
+      onRefused: (problems) => {
+        reject(new InvalidConfigError(problems));
+        say(`configuration refused, the old one stays:\n${problems.map(formatProblem).join('\n')}`);
+      },
+      onProblem: (problem, details) => say(`${problem} ${JSON.stringify(details)}`),
+    }).catch(reject);
+  });
+}
+
+/** Our own nats-server, started again when it dies. */
+async function ownNats(options: StackOptions): Promise<{ server: NatsServer; stop(): Promise<void> }> {
+  const say = (line: string) => options.onLine('nats-server', line);
+  const binary = await ensureNatsServer({ log: say });
+  const server = await startNatsServer({ binary, storeDir: options.storeDir });
+  let restarting: Promise<void> | undefined;
+  const watch = setInterval(() => {
+    if (server.pid !== undefined || restarting) return;
+    say('nats-server has ended; starting it again');
+    restarting = server
+      .restart()
+      .catch((error) => say(`nats-server not started: ${error}`))
+      .finally(() => {
+        restarting = undefined;
+      });
+  }, natsWatchIntervalMs);
+  return {
+    server,
+    async stop() {
+      clearInterval(watch);
+      await restarting;
+      await server.stop();
+    },
+  };
+}

@@ -1,0 +1,78 @@
+import { Agent } from 'undici';
+import { messageOf } from '../../libs/runtime/errors.ts';
+import { openFleetView } from '../../libs/runtime/fleetView.ts';
+import { createLatencyHistogram } from '../../libs/runtime/latency.ts';
+import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
+import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
+import type { ProbeResult } from './probe.ts';
+import { startProber } from './prober.ts';
+
+/** A sign of life that could not be sent in this time is not worth sending. */
+const publishTimeoutMs = 2_000;
+const idleSampleIntervalMs = 1_000;
+
+/**
+ * The health checker: probes every server that may serve or is coming back, and proves the sleep of those that
+ * are off. A server that sleeps is left alone.
+ */
+export async function startHealth(context: ServiceContext): Promise<RunningService> {
+  const { bus, log, nowMs, settings } = context;
+  const view = await openFleetView({
+    bus,
+    name: 'health',
+    onProblem: (problem, details) => log.warn(details, problem),
+  });
+  const dispatcher = new Agent({ connections: null, connect: { timeout: 60_000 } });
+  const latency = createLatencyHistogram();
+  let sent = 0;
+  let failed = 0;
+  const onProbe = (result: ProbeResult) => {
+    sent += 1;
+    if (!result.ok) failed += 1;
+    latency.record(result.latencyMs);
+  };
+
+  const probers = createCrew((server) =>
+    startProber(server, { view, log, nowMs, random: Math.random, dispatcher, onProbe }),
+  );
+  const keepProbers = () => probers.keep(Object.keys(view.fleet.servers));
+  keepProbers();
+  view.onChange((event) => {
+    if (event.type === 'FleetConfigured') keepProbers();
+    else if ('server' in event.data) probers.get(event.data.server)?.nudge();
+  });
+
+  let sampledAtMs = nowMs();
+  const sample = async () => {
+    const timeMs = nowMs();
+    const data = {
+      prober: settings.name,
+      intervalMs: timeMs - sampledAtMs,
+      sent,
+      failed,
+      latencyMs: latency.summary(),
+    };
+    sampledAtMs = timeMs;
+    sent = 0;
+    failed = 0;
+    latency.reset();
+    if (data.intervalMs <= 0) return;
+    await bus.publish({ type: 'ProbesSampled', data }, { timeoutMs: publishTimeoutMs });
+  };
+  const sampler = startLoop({
+    work: sample,
+    delayMs: () => view.fleet.config?.bounds.sampleIntervalMs ?? idleSampleIntervalMs,
+    onError: (error) => log.debug({ error: messageOf(error) }, 'sample dropped'),
+  });
+
+  return {
+    fleet: () => view.fleet,
+    notReady: () => fleetReadiness(view.fleet, bus),
+    async stop() {
+      await sampler.stop();
+      await probers.stop();
+      await dispatcher.close();
+      await view.close();
+    },
+  };
+}

@@ -1,0 +1,123 @@
+import type { Dispatcher } from 'undici';
+import {
+  countProbe,
+  factOfProbes,
+  noProbes,
+  type ProbeCount,
+  type ProbePurpose,
+  probeDelayMs,
+  probePurpose,
+  proofOfSleep,
+  type ServerState,
+} from '../../libs/domain/mod.ts';
+import type { Bounds, EventDraft, PoolConfig } from '../../libs/events/mod.ts';
+import { messageOf } from '../../libs/runtime/errors.ts';
+import type { FleetView } from '../../libs/runtime/fleetView.ts';
+import type { Logger } from '../../libs/runtime/log.ts';
+import { startLoop } from '../../libs/runtime/loop.ts';
+import { type ProbeResult, probeServer } from './probe.ts';
+
+/** A fact about health is worth only so long; what the next probe says is newer. */
+const publishTimeoutMs = 5_000;
+/** How soon a server that is left alone is looked at again for a change that no event told of. */
+const idleDelayMs = 5_000;
+
+export interface ProberOptions {
+  readonly view: FleetView;
+  readonly log: Logger;
+  readonly nowMs: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly dispatcher: Dispatcher;
+  readonly onProbe: (result: ProbeResult) => void;
+}
+
+export interface Prober {
+  /** Something about the server changed: look now if it is to be looked at otherwise than before. */
+  nudge(): void;
+  stop(): Promise<void>;
+}
+
+interface Known {
+  readonly state: ServerState;
+  readonly url: string;
+  readonly pool: PoolConfig;
+  readonly bounds: Bounds;
+}
+
+/** Probes one server for as long as it is configured, and publishes what that proves. */
+export function startProber(server: string, options: ProberOptions): Prober {
+  const { view, log, nowMs } = options;
+  let count: ProbeCount = noProbes;
+  let counted: ProbePurpose = 'none';
+
+  const known = (): Known | undefined => {
+    const { config } = view.fleet;
+    const state = view.fleet.servers[server];
+    const settings = config?.servers[server];
+    const pool = settings && config?.pools[settings.pool];
+    return state && settings && pool && config
+      ? { state, url: settings.url, pool, bounds: config.bounds }
+      : undefined;
+  };
+  const purposeNow = (): ProbePurpose => {
+    const now = known();
+    return now ? probePurpose(now.state, nowMs()) : 'none';
+  };
+  const delayMs = () => {
+    const now = known();
+    const purpose = purposeNow();
+    if (!now || purpose === 'none') return idleDelayMs;
+    return probeDelayMs(now.pool.healthCheck, purpose, options.random());
+  };
+  const once = async () => {
+    const before = known();
+    const purpose = purposeNow();
+    if (purpose !== counted) count = noProbes;
+    counted = purpose;
+    if (!before || purpose === 'none') return;
+    const { healthCheck } = before.pool;
+    const probe = purpose === 'sleepProof' ? ({ kind: 'tcp' } as const) : healthCheck.probe;
+    const result = await probeServer(before.url, probe, healthCheck.timeoutMs, options.dispatcher);
+    options.onProbe(result);
+    const after = known();
+    // What the server was asked as does not hold any more: the answer is about another life of it.
+    if (!after || after.state.lifecycle !== before.state.lifecycle || purposeNow() !== purpose) return;
+    count = countProbe(count, result.ok);
+    const fact = factOf(after, purpose, count, result, nowMs());
+    if (fact && (await view.record(fact, publishTimeoutMs)))
+      log.info({ server, detail: result.detail }, fact.type);
+  };
+  const loop = startLoop({
+    work: once,
+    delayMs,
+    onError: (error) => log.warn({ server, error: messageOf(error) }, 'health fact not stored'),
+  });
+  return {
+    nudge: () => {
+      if (purposeNow() !== counted) loop.wakeUp();
+    },
+    stop: () => loop.stop(),
+  };
+}
+
+function factOf(
+  { state, pool, bounds }: Known,
+  purpose: ProbePurpose,
+  count: ProbeCount,
+  result: ProbeResult,
+  nowMs: number,
+): EventDraft | undefined {
+  const about = { server: state.name, pool: state.pool };
+  if (purpose === 'sleepProof') {
+    const proof = proofOfSleep(state, result.answered, bounds.sleepProofTimeoutMs, nowMs);
+    return proof && { ...proof, data: { ...about, evidence: `hardware off; probe: ${result.detail}` } };
+  }
+  const fact = factOfProbes(state, count, pool.healthCheck);
+  if (!fact) return undefined;
+  const { type, consecutive } = fact;
+  const trace = state.wake?.traceparent ? { traceparent: state.wake.traceparent } : {};
+  return type === 'ServerBecameHealthy'
+    ? { type, data: { ...about, latencyMs: result.latencyMs, consecutive }, ...trace }
+    : { type, data: { ...about, reason: result.detail, consecutive } };
+}

@@ -1,0 +1,4 @@
+import { runService } from '../../libs/runtime/service.ts';
+import { startPlanner } from './planner.ts';
+
+await runService('planner', startPlanner);

@@ -1,0 +1,97 @@
+import { factsOfReading, type PowerFact, readingsUntilLost, type ServerView } from '../../libs/domain/mod.ts';
+import type { EventDraft } from '../../libs/events/mod.ts';
+import { messageOf } from '../../libs/runtime/errors.ts';
+import type { FleetView } from '../../libs/runtime/fleetView.ts';
+import type { Logger } from '../../libs/runtime/log.ts';
+import { startLoop } from '../../libs/runtime/loop.ts';
+import type { DriverSet } from './driverSet.ts';
+import type { PowerState } from './drivers/driver.ts';
+
+/** A reading that could not be stored in this time is stale: the hardware is read again. */
+export const publishTimeoutMs = 5_000;
+
+export interface Machine {
+  /** What the last reading said; `unknown` before the first and after one that failed. */
+  readonly lastReading: PowerState;
+  /** Reads the hardware now. */
+  lookNow(): void;
+  stop(): Promise<void>;
+}
+
+export interface MachineOptions {
+  readonly server: string;
+  readonly view: FleetView;
+  readonly drivers: DriverSet;
+  readonly log: Logger;
+  readonly serverView: () => ServerView | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Follows the power state of one machine by its hardware, again and again, and publishes what is news. */
+export function startMachine(options: MachineOptions): Machine {
+  const { server, view, drivers, log, serverView } = options;
+  let failures = 0;
+  let lastReading: PowerState = 'unknown';
+
+  const look = async () => {
+    const driver = drivers.driverOf(server, 0);
+    if (!driver?.capabilities.has('readPower')) return;
+    let facts: PowerFact[] = [];
+    try {
+      lastReading = await driver.readPower(options.signal);
+      failures = 0;
+      const now = serverView();
+      if (now) facts = factsOfReading(now, lastReading);
+    } catch (error) {
+      lastReading = 'unknown';
+      failures += 1;
+      log.warn({ server, failures, error: messageOf(error) }, 'power state not readable');
+      const known = serverView()?.state.powerState;
+      if (failures >= readingsUntilLost && known !== 'unknown') {
+        facts = [{ type: 'PowerStateLost', error: messageOf(error) }];
+      }
+    }
+    for (const fact of facts) {
+      const now = serverView();
+      if (!now || !(await view.record(draftOf(fact, now), publishTimeoutMs))) return;
+      log.info({ server, ...fact }, fact.type);
+    }
+  };
+  const loop = startLoop({
+    work: look,
+    delayMs: () => view.fleet.config?.bounds.reconcileIntervalMs ?? 2_000,
+    onError: (error) => log.warn({ server, error: messageOf(error) }, 'power fact not stored'),
+  });
+  return {
+    get lastReading() {
+      return lastReading;
+    },
+    lookNow: () => loop.wakeUp(),
+    stop: () => loop.stop(),
+  };
+}
+
+function draftOf(fact: PowerFact, { state }: ServerView): EventDraft {
+  const about = { server: state.name, pool: state.pool };
+  const trace = state.wake?.traceparent ? { traceparent: state.wake.traceparent } : {};
+  switch (fact.type) {
+    case 'ServerPoweredOn':
+      return {
+        type: fact.type,
+        data: { ...about, ...(state.wake ? { wakeId: state.wake.wakeId } : {}) },
+        ...trace,
+      };
+    case 'ServerPoweredOff':
+      return {
+        type: fact.type,
+        data: { ...about, ...(state.sleep ? { sleepId: state.sleep.sleepId } : {}) },
+      };
+    case 'PowerStateLost':
+      return { type: fact.type, data: { ...about, error: fact.error } };
+    case 'PowerDriftDetected':
+      return {
+        type: fact.type,
+        data: { ...about, expected: fact.expected, observed: fact.observed, lifecycle: state.lifecycle },
+      };
+  }
+}

@@ -1,0 +1,32 @@
+import { modelledWatts, type ServerView } from '../../libs/domain/mod.ts';
+import type { DraftOf } from '../../libs/events/mod.ts';
+import type { PowerDriver } from './drivers/driver.ts';
+
+/**
+ * One meter reading of a server: measured by its hardware, or modelled from its lifecycle and load, and labelled so.
+ * @param loadRps what the proxies sent it lately, in requests/s.
+ * @param onError told why a meter that is there could not be read.
+ */
+export async function meterServer(
+  server: ServerView,
+  driver: PowerDriver | undefined,
+  loadRps: number,
+  signal: AbortSignal,
+  onError: (error: unknown) => void,
+): Promise<DraftOf<'PowerMetered'>['data']> {
+  const about = { server: server.state.name, pool: server.state.pool };
+  if (driver?.capabilities.has('meter')) {
+    const reading = await driver.meter(signal).catch(onError);
+    if (reading && reading.powerWatts !== undefined) {
+      return { ...about, powerWatts: reading.powerWatts, meter: 'measured', meterSource: reading.source };
+    }
+  }
+  return { ...about, powerWatts: modelOf(server, loadRps), meter: 'modelled', meterSource: 'energy model' };
+}
+
+function modelOf({ state, config }: ServerView, loadRps: number): number {
+  const { energy } = config;
+  if (state.powerState === 'off') return energy.offWatts;
+  if (state.lifecycle === 'waking') return energy.setupWatts;
+  return modelledWatts(energy, loadRps / config.capacityRps);
+}

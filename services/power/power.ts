@@ -1,0 +1,196 @@
+import {
+  healthSeen,
+  type Liveness,
+  nobodySeen,
+  type PowerAction,
+  planPower,
+  powerRefusals,
+  proxySeen,
+  type ServerView,
+  serverViewOf,
+} from '../../libs/domain/mod.ts';
+import { type EventOf, type RecordedEvent, subjectFilters } from '../../libs/events/mod.ts';
+import { messageOf } from '../../libs/runtime/errors.ts';
+import { openFleetView } from '../../libs/runtime/fleetView.ts';
+import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
+import { resolveSecret } from '../../libs/runtime/secrets.ts';
+import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
+import { createActions, isAttempt } from './actions.ts';
+import { createDriverSet, type MakeDriver } from './driverSet.ts';
+import { createDriver } from './drivers/registry.ts';
+import { wakesWithoutBus } from './failAwake.ts';
+import { startMachine } from './machine.ts';
+import { meterServer } from './meter.ts';
+
+/** Signs of life that old are read at the start, so that a restart does not take the living for missing. */
+const livenessWindowMs = 120_000;
+/** A meter reading that can't be stored at once is of no use. */
+const meterPublishTimeoutMs = 2_000;
+const idleIntervalMs = 2_000;
+
+/** What the proxies sent each server lately, for servers without a meter. */
+interface ServerLoads {
+  readonly observe: (event: EventOf<'LoadSampled'>) => void;
+  readonly rpsOf: (server: string) => number;
+}
+
+/**
+ * The power actuator: makes the hardware match the latest decision, again and again; reads power states and meters;
+ * without planner or bus it fails awake.
+ */
+export async function startPower(
+  context: ServiceContext,
+  makeDriver: MakeDriver = (server, method) =>
+    createDriver(server, method, { resolveSecret, now: context.nowMs }),
+): Promise<RunningService> {
+  const { bus, log, nowMs } = context;
+  const view = await openFleetView({
+    bus,
+    name: 'power',
+    onProblem: (problem, details) => log.warn(details, problem),
+  });
+  const drivers = createDriverSet(makeDriver);
+  const abort = new AbortController();
+  const { signal } = abort;
+  let liveness: Liveness = nobodySeen;
+  const loads = createServerLoads();
+  const serverView = (server: string) => serverViewOf(view.fleet, server);
+  const powerContext = () => ({ fleet: view.fleet, liveness, nowMs: nowMs() });
+
+  const subscriptions = await Promise.all(
+    [subjectFilters.load, subjectFilters.probe].map((filter) =>
+      bus.subscribe({
+        stream: 'TELEMETRY',
+        filter,
+        startAt: { sinceMs: nowMs() - livenessWindowMs },
+        onEvent: (event) => {
+          liveness = witness(liveness, event);
+          if (event.type === 'LoadSampled') loads.observe(event);
+        },
+        onMalformed: (malformed) => log.warn(malformed, 'malformed event skipped'),
+      }),
+    ),
+  );
+  const machines = createCrew((server) =>
+    startMachine({ server, view, drivers, log, signal, serverView: () => serverView(server) }),
+  );
+  const actions = createActions({
+    view,
+    drivers,
+    log,
+    serverView,
+    sleepRefusalsNow: (server: ServerView) => powerRefusals(powerContext(), server),
+    signal,
+    nowMs,
+    onSent: (server) => machines.get(server)?.lookNow(),
+  });
+  const busy = new Map<string, Promise<void>>();
+  const inBackground = (server: string, work: Promise<void>) => {
+    const done = work
+      .catch((error) => log.warn({ server, error: messageOf(error) }, 'power action not finished'))
+      .finally(() => {
+        busy.delete(server);
+        reconciler.wakeUp();
+      });
+    busy.set(server, done);
+  };
+
+  /** One intent is recorded at a time and the rest planned anew, so that no two rest on the same state. */
+  const reconcile = async () => {
+    const lostSinceMs = bus.lostSinceMs;
+    if (lostSinceMs !== undefined) return failAwake(nowMs() - lostSinceMs);
+    let left = Object.keys(view.fleet.servers).length * 2;
+    let intent: PowerAction | undefined;
+    do {
+      const plan = planPower(powerContext()).filter(({ server }) => !busy.has(server));
+      for (const action of plan) if (isAttempt(action)) inBackground(action.server, actions.attempt(action));
+      intent = plan.find((action) => !isAttempt(action));
+      if (intent && !isAttempt(intent)) await actions.record(intent);
+      left -= 1;
+    } while (intent && left > 0);
+  };
+  const failAwake = async (lostForMs: number) => {
+    const wakes = wakesWithoutBus(
+      view.fleet,
+      lostForMs,
+      (server) => machines.get(server)?.lastReading ?? 'unknown',
+    );
+    await Promise.all(
+      wakes.map(async (server) => {
+        log.warn({ server, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
+        try {
+          await drivers.driverOf(server, 0)?.wake(signal);
+        } catch (error) {
+          log.warn({ server, error: messageOf(error) }, 'fail awake: wake failed');
+        }
+      }),
+    );
+  };
+  const reconciler = startLoop({
+    work: reconcile,
+    delayMs: () => view.fleet.config?.bounds.reconcileIntervalMs ?? idleIntervalMs,
+    onError: (error) => log.warn({ error: messageOf(error) }, 'reconciliation not finished'),
+  });
+  const meters = createCrew((server) =>
+    startLoop({
+      work: async () => {
+        const now = serverView(server);
+        if (!now || bus.lostSinceMs !== undefined) return;
+        const onError = (error: unknown) =>
+          log.warn({ server, error: messageOf(error) }, 'meter not readable');
+        const driver = drivers.driverOf(server, 0);
+        const data = await meterServer(now, driver, loads.rpsOf(server), signal, onError);
+        await bus.publish({ type: 'PowerMetered', data }, { timeoutMs: meterPublishTimeoutMs });
+      },
+      delayMs: () => view.fleet.config?.bounds.meterIntervalMs ?? idleIntervalMs,
+      onError: (error) => log.debug({ server, error: messageOf(error) }, 'meter reading dropped'),
+    }),
+  );
+  const keepUp = () => {
+    drivers.configure(view.fleet.config);
+    const servers = Object.keys(view.fleet.servers);
+    machines.keep(servers);
+    meters.keep(servers);
+  };
+  keepUp();
+  view.onChange((event, fleet) => {
+    if (event.type === 'FleetConfigured') keepUp();
+    actions.followSpans(fleet);
+    reconciler.wakeUp();
+  });
+  return {
+    fleet: () => view.fleet,
+    notReady: () => fleetReadiness(view.fleet, bus),
+    async stop() {
+      await reconciler.stop();
+      // A command on its way to the hardware is finished; a mere look is broken off.
+      await Promise.all(busy.values());
+      abort.abort();
+      await Promise.all([machines.stop(), meters.stop()]);
+      await Promise.all(subscriptions.map((subscription) => subscription.stop()));
+      await drivers.close();
+      await view.close();
+    },
+  };
+}
+
+function witness(liveness: Liveness, event: RecordedEvent): Liveness {
+  if (event.type === 'LoadSampled')
+    return proxySeen(liveness, event.data.proxy, event.timeMs, event.data.stopping);
+  return event.type === 'ProbesSampled' ? healthSeen(liveness, event.timeMs) : liveness;
+}
+
+function createServerLoads(): ServerLoads {
+  const byProxy = new Map<string, Map<string, number>>();
+  return {
+    observe({ data }) {
+      const rps = new Map<string, number>();
+      for (const [server, { completed }] of Object.entries(data.servers)) {
+        rps.set(server, data.intervalMs > 0 ? (completed * 1_000) / data.intervalMs : 0);
+      }
+      if (data.stopping) byProxy.delete(`${data.pool}/${data.proxy}`);
+      else byProxy.set(`${data.pool}/${data.proxy}`, rps);
+    },
+    rpsOf: (server) => [...byProxy.values()].reduce((sum, rps) => sum + (rps.get(server) ?? 0), 0),
+  };
+}

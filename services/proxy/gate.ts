@@ -1,0 +1,176 @@
+import { Pool } from 'undici';
+import { chooseLeastLoaded, type ServerView, takesRequests } from '../../libs/domain/mod.ts';
+import type { PoolConfig } from '../../libs/events/mod.ts';
+import { ProblemError } from '../../libs/runtime/errors.ts';
+import { createMeter, createPoolMeter, type Meter, type PoolMeter } from './load.ts';
+import { createParking, type Parking, type ParkOptions } from './parking.ts';
+
+/** One server as this proxy knows it: its connections, what it has in flight there, what it measured. */
+export interface Upstream {
+  readonly name: string;
+  url: string;
+  connections: Pool;
+  readonly meter: Meter;
+  capacityRps: number;
+  maxInFlight?: number;
+  inFlight: number;
+  takesRequests: boolean;
+  /** Epoch ms until when it gets nothing new, because a connection to it failed. */
+  ejectedUntilMs: number;
+}
+
+/** The door to one pool: every request comes in here, gets a server or waits for one, and goes out here. */
+export interface Gate {
+  readonly pool: string;
+  readonly config: PoolConfig;
+  readonly meter: PoolMeter;
+  readonly parking: Parking<Upstream>;
+  readonly upstreams: readonly Upstream[];
+  /** A server with this request counted as in flight on it; a promise when the request has to be parked. */
+  acquire(options: ParkOptions, onPark: () => void): Upstream | Promise<Upstream>;
+  /** The request is over on this server. */
+  release(upstream: Upstream): void;
+  /** No connection to the server came about: it gets nothing new for a while. @returns until when, if this is news. */
+  eject(upstream: Upstream): number | undefined;
+  /** Takes over what configuration and fleet say now. */
+  update(config: PoolConfig, servers: readonly ServerView[]): void;
+  close(): Promise<void>;
+}
+
+export interface GateOptions {
+  readonly pool: string;
+  readonly config: PoolConfig;
+  readonly nowMs: () => number;
+  /** Nothing is in flight on this server any more. */
+  readonly onIdle: (server: string) => void;
+}
+
+export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOptions): Gate {
+  let config = firstConfig;
+  let turn = 0;
+  let upstreams: Upstream[] = [];
+  let retryTimer: NodeJS.Timeout | undefined;
+  const parking = createParking<Upstream>(nowMs);
+  const meter = createPoolMeter();
+
+  const take = (limitOf: (upstream: Upstream) => number | undefined): Upstream | undefined => {
+    const timeMs = nowMs();
+    const candidates = upstreams.filter((upstream) => {
+      if (!upstream.takesRequests || timeMs < upstream.ejectedUntilMs) return false;
+      const limit = limitOf(upstream);
+      return limit === undefined || upstream.inFlight < limit;
+    });
+    turn = (turn + 1) % 0x40000000;
+    const chosen = chooseLeastLoaded(candidates, turn);
+    if (chosen) chosen.inFlight += 1;
+    return chosen;
+  };
+  /**
+   * What a server that has just come back can take at once: by Little's law, what it has in flight when it serves
+   * its capacity within the latency objective. The whole crowd at once would bring it down again.
+   */
+  const releaseLimit = (upstream: Upstream) =>
+    upstream.maxInFlight ??
+    Math.max(1, Math.ceil((upstream.capacityRps * config.latencyObjectiveMs) / 1_000));
+  const releaseParked = () => {
+    if (parking.count === 0) return;
+    parking.release(() => take(releaseLimit));
+    if (parking.count === 0) return;
+    // An ejection ends by time alone; nobody else would look again.
+    const endsMs = upstreams.map((upstream) => upstream.ejectedUntilMs).filter((endMs) => endMs > nowMs());
+    clearTimeout(retryTimer);
+    if (endsMs.length > 0) retryTimer = setTimeout(releaseParked, Math.min(...endsMs) - nowMs() + 1);
+  };
+
+  return {
+    pool,
+    parking,
+    meter,
+    get config() {
+      return config;
+    },
+    get upstreams() {
+      return upstreams;
+    },
+    acquire(options, onPark) {
+      const upstream = parking.count === 0 ? take((known) => known.maxInFlight) : undefined;
+      if (upstream) return upstream;
+      meter.newlyParked += 1;
+      onPark();
+      return parking.park(options, config.parking);
+    },
+    release(upstream) {
+      upstream.inFlight -= 1;
+      releaseParked();
+      if (upstream.inFlight === 0) onIdle(upstream.name);
+    },
+    eject(upstream) {
+      const timeMs = nowMs();
+      if (timeMs < upstream.ejectedUntilMs) return undefined;
+      upstream.ejectedUntilMs = timeMs + config.forwarding.ejectMs;
+      return upstream.ejectedUntilMs;
+    },
+    update(nextConfig, servers) {
+      const reconnect = JSON.stringify(nextConfig.forwarding) !== JSON.stringify(config.forwarding);
+      config = nextConfig;
+      const known = new Map(upstreams.map((upstream) => [upstream.name, upstream]));
+      upstreams = servers.map((server) => {
+        const before = known.get(server.state.name);
+        known.delete(server.state.name);
+        if (!before) return refresh(openUpstream(server, config), server);
+        if (before.url !== server.config.url || reconnect) {
+          // What is in flight ends on the old connections, and still counts as this server's.
+          void before.connections.close();
+          before.url = server.config.url;
+          before.connections = openConnections(server.config.url, config);
+        }
+        return refresh(before, server);
+      });
+      for (const gone of known.values()) void gone.connections.close();
+      releaseParked();
+    },
+    async close() {
+      clearTimeout(retryTimer);
+      parking.refuseAll(new ProblemError('NEMURI_STOPPING', 'Try again.', 1));
+      await Promise.all(upstreams.map((upstream) => upstream.connections.destroy()));
+    },
+  };
+}
+
+/** Idle connections are dropped before common servers drop them (Node: 5 s), so that none is used as it closes. */
+const keepAliveTimeoutMs = 4_000;
+
+function openConnections(url: string, { forwarding }: PoolConfig): Pool {
+  return new Pool(url, {
+    connections: null,
+    pipelining: 1,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    headersTimeout: forwarding.responseTimeoutMs,
+    bodyTimeout: forwarding.idleTimeoutMs,
+    connect: { timeout: forwarding.connectTimeoutMs },
+  });
+}
+
+function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream {
+  return {
+    name: state.name,
+    url: config.url,
+    connections: openConnections(config.url, pool),
+    meter: createMeter(),
+    capacityRps: config.capacityRps,
+    inFlight: 0,
+    takesRequests: false,
+    ejectedUntilMs: 0,
+  };
+}
+
+function refresh(upstream: Upstream, { state, config }: ServerView): Upstream {
+  upstream.capacityRps = config.capacityRps;
+  if (config.maxInFlight === undefined) delete upstream.maxInFlight;
+  else upstream.maxInFlight = config.maxInFlight;
+  const returned = takesRequests(state) && !upstream.takesRequests;
+  // Health has seen it answer since: what a connection said before does not count any more.
+  if (returned) upstream.ejectedUntilMs = 0;
+  upstream.takesRequests = takesRequests(state);
+  return upstream;
+}

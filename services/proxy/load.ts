@@ -1,0 +1,71 @@
+import type { DraftOf } from '../../libs/events/mod.ts';
+import { createLatencyHistogram, type LatencyHistogram } from '../../libs/runtime/latency.ts';
+
+/** Running counts of one server or pool between two samples. */
+export interface Meter {
+  completed: number;
+  failed: number;
+  readonly latency: LatencyHistogram;
+}
+
+export function createMeter(): Meter {
+  return { completed: 0, failed: 0, latency: createLatencyHistogram() };
+}
+
+/** One request has ended after `latencyMs`; `failed`: it was not served (5xx, reset, time-out). */
+export function countEnd(meter: Meter, latencyMs: number, failed: boolean): void {
+  meter.completed += 1;
+  if (failed) meter.failed += 1;
+  meter.latency.record(latencyMs);
+}
+
+export interface PoolMeter extends Meter {
+  arrivals: number;
+  rejected: number;
+  newlyParked: number;
+}
+
+export function createPoolMeter(): PoolMeter {
+  return { ...createMeter(), arrivals: 0, rejected: 0, newlyParked: 0 };
+}
+
+export interface MeteredServer {
+  readonly name: string;
+  readonly inFlight: number;
+  readonly meter: Meter;
+}
+
+type LoadSampled = DraftOf<'LoadSampled'>['data'];
+
+/** Takes the counts of the last interval out of the meters, which begin anew at zero. */
+export function takeSample(
+  about: Pick<LoadSampled, 'pool' | 'proxy' | 'intervalMs' | 'stopping' | 'parked' | 'parkedOldestMs'>,
+  pool: PoolMeter,
+  servers: readonly MeteredServer[],
+): LoadSampled {
+  const sample: LoadSampled = {
+    ...about,
+    arrivals: pool.arrivals,
+    completed: pool.completed,
+    failed: pool.failed,
+    rejected: pool.rejected,
+    newlyParked: pool.newlyParked,
+    inFlight: servers.reduce((sum, server) => sum + server.inFlight, 0),
+    latencyMs: pool.latency.summary(),
+    servers: Object.fromEntries(
+      servers.map(({ name, inFlight, meter }) => {
+        const { completed, failed, latency } = meter;
+        return [name, { inFlight, completed, failed, latencyMs: latency.summary() }];
+      }),
+    ),
+  };
+  pool.arrivals = 0;
+  pool.rejected = 0;
+  pool.newlyParked = 0;
+  for (const meter of [pool, ...servers.map((server) => server.meter)]) {
+    meter.completed = 0;
+    meter.failed = 0;
+    meter.latency.reset();
+  }
+  return sample;
+}

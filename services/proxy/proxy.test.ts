@@ -1,0 +1,296 @@
+import { once } from 'node:events';
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { WebSocket, WebSocketServer } from 'ws';
+import { fleetConfig } from '../../libs/domain/testing/builders.ts';
+import type { EventOf, FleetConfig, RecordedEvent } from '../../libs/events/mod.ts';
+import { freePort } from '../../libs/runtime/freePort.ts';
+import type { RunningService } from '../../libs/runtime/service.ts';
+import { createHarness, type Harness } from '../testing/harness.ts';
+import { startProxy } from './proxy.ts';
+
+let harness: Harness;
+let proxy: RunningService | undefined;
+let origins: Server[];
+let port: number;
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+async function origin(handler: Handler, listenOn = 0): Promise<number> {
+  const server = createServer(handler);
+  origins.push(server);
+  server.listen(listenOn, '127.0.0.1');
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+/** A pool `web` of servers s1, s2, … on these ports. */
+function configOf(ports: readonly number[], pool: object = {}): FleetConfig {
+  const config = fleetConfig({ servers: ports.length, pool, bounds: { sampleIntervalMs: 50 } });
+  ports.forEach((originPort, index) => {
+    const server = config.servers[`s${index + 1}`];
+    if (server) server.url = `http://127.0.0.1:${originPort}`;
+  });
+  return config;
+}
+
+async function ready(...servers: string[]): Promise<void> {
+  for (const server of servers) {
+    const data = { server, pool: 'web', latencyMs: 1, consecutive: 2 };
+    await harness.publish({ type: 'ServerBecameHealthy', data });
+  }
+}
+
+async function startWith(config: FleetConfig): Promise<void> {
+  await harness.configure(config);
+  port = await freePort('127.0.0.1');
+  proxy = await startProxy(harness.context('proxy-0'), { host: '127.0.0.1', port, traceSampleRatio: 0 });
+}
+
+const get = (path = '/', init: RequestInit = {}) => fetch(`http://127.0.0.1:${port}${path}`, init);
+const isType =
+  <T extends RecordedEvent['type']>(type: T, fits: (event: EventOf<T>) => boolean = () => true) =>
+  (event: RecordedEvent): event is EventOf<T> =>
+    event.type === type && fits(event as EventOf<T>);
+
+const echo: Handler = (request, response) => {
+  response.writeHead(200, { 'x-method': request.method, 'x-url': request.url, 'set-cookie': ['a=1', 'b=2'] });
+  request.pipe(response);
+};
+
+beforeEach(() => {
+  harness = createHarness();
+  origins = [];
+});
+
+afterEach(async () => {
+  await proxy?.stop();
+  proxy = undefined;
+  for (const server of origins) {
+    server.closeAllConnections();
+    server.close();
+  }
+  await harness.close();
+});
+
+test('carries a request and its body to a ready server, and the answer back', async () => {
+  await startWith(configOf([await origin(echo)]));
+  await ready('s1');
+  const response = await get('/a%20b?q=1', { method: 'POST', body: 'hello' });
+  expect(response.status).toBe(200);
+  expect(await response.text()).toBe('hello');
+  expect(response.headers.get('x-url')).toBe('/a%20b?q=1');
+  expect(response.headers.getSetCookie()).toEqual(['a=1', 'b=2']);
+  expect(response.headers.get('via')).toBe('1.1 nemuri');
+});
+
+test('streams a body larger than what is held for another try', async () => {
+  await startWith(configOf([await origin(echo)]));
+  await ready('s1');
+  const body = Buffer.alloc(3_000_000, 'x');
+  const response = await get('/', { method: 'PUT', body });
+  expect(Buffer.from(await response.arrayBuffer()).equals(body)).toBe(true);
+});
+
+test('refuses a body beyond the bound of the pool with 413', async () => {
+  await startWith(configOf([await origin(echo)], { forwarding: { maxBodyBytes: 1_000 } }));
+  await ready('s1');
+  const response = await get('/', { method: 'POST', body: 'x'.repeat(2_000) });
+  expect(response.status).toBe(413);
+  expect(await response.json()).toMatchObject({ code: 'NEMURI_BODY_TOO_LARGE' });
+});
+
+test('answers 404 where no pool serves, as a problem document', async () => {
+  await startWith(configOf([1], { routes: [{ pathPrefix: '/shop' }] }));
+  const response = await get('/other');
+  expect(response.status).toBe(404);
+  expect(response.headers.get('content-type')).toBe('application/problem+json');
+  expect(await response.json()).toMatchObject({ code: 'NEMURI_NO_ROUTE', status: 404 });
+});
+
+test('parks a request while no server is ready, and says so in its load', async () => {
+  await startWith(configOf([await origin(echo)]));
+  const parked = get('/', { method: 'POST', body: 'patience' });
+  const sample = await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.parked === 1),
+  );
+  expect(sample.data).toMatchObject({ pool: 'web', proxy: 'proxy-0', inFlight: 0 });
+  await ready('s1');
+  expect(await (await parked).text()).toBe('patience');
+});
+
+test('answers 503 with Retry-After when a parked request waits too long', async () => {
+  await startWith(configOf([1], { parking: { maxWaitMs: 30 } }));
+  const response = await get();
+  expect(response.status).toBe(503);
+  expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+  expect(await response.json()).toMatchObject({ code: 'NEMURI_PARKED_TOO_LONG' });
+});
+
+test('goes to another server when one refuses the connection, and ejects it', async () => {
+  const dead = await freePort('127.0.0.1');
+  await startWith(configOf([dead, await origin(echo)]));
+  await ready('s1', 's2');
+  const statuses = await Promise.all(Array.from({ length: 20 }, () => get().then(({ status }) => status)));
+  expect(statuses).toEqual(new Array(20).fill(200));
+  const ejected = await harness.nextEvent('FLEET', isType('ServerEjected'));
+  expect(ejected.data).toMatchObject({ server: 's1', proxy: 'proxy-0' });
+});
+
+test('a POST that never reached a server goes to another; one that did is not sent twice', async () => {
+  let posts = 0;
+  const dead = await freePort('127.0.0.1');
+  const dying = await origin((request) => {
+    posts += 1;
+    request.socket.destroy();
+  });
+  await startWith(configOf([dead, dying]));
+  await ready('s1', 's2');
+  const response = await get('/', { method: 'POST', body: 'x' });
+  expect(response.status).toBe(502);
+  expect(posts).toBe(1);
+});
+
+test('a GET whose connection broke before the answer is tried again', async () => {
+  let hits = 0;
+  const flaky = await origin((request, response) => {
+    hits += 1;
+    if (hits === 1) request.socket.destroy();
+    else response.end('second');
+  });
+  await startWith(configOf([flaky]));
+  await ready('s1');
+  expect(await (await get()).text()).toBe('second');
+});
+
+test('an answer that breaks off in the middle is not taken for whole', async () => {
+  const broken = await origin((_request, response) => {
+    response.writeHead(200, { 'content-length': '100' });
+    response.write('half', () => response.destroy());
+  });
+  await startWith(configOf([broken]));
+  await ready('s1');
+  const response = await get();
+  await expect(response.text()).rejects.toThrow();
+});
+
+test('a client that goes away cancels its request on the server', async () => {
+  const arrived = new Promise<IncomingMessage>((resolve) => {
+    void origin((request) => resolve(request)).then(async (originPort) => {
+      await startWith(configOf([originPort]));
+      await ready('s1');
+      httpRequest({ port, host: '127.0.0.1' })
+        .on('error', () => {})
+        .end()
+        .once('socket', (socket) =>
+          socket.once('connect', () => setImmediate(() => void arrived.then(() => socket.destroy()))),
+        );
+    });
+  });
+  const request = await arrived;
+  if (!request.destroyed) await once(request.socket, 'close');
+  await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.inFlight === 0 && data.arrivals === 0),
+  );
+});
+
+test('drains: nothing new goes to the server, what is in flight is finished, then it says so', async () => {
+  let release = () => {};
+  const slow = await origin((_request, response) => {
+    release = () => response.end('done');
+  });
+  await startWith(configOf([slow, await origin((_request, response) => response.end('other'))]));
+  await ready('s1');
+  const inFlight = get();
+  await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.inFlight === 1),
+  );
+  await ready('s2');
+  const data = { server: 's1', pool: 'web', sleepId: 'sleep-1', drainTimeoutMs: 30_000, reason: 'test' };
+  await harness.publish({ type: 'SleepRequested', data });
+  await harness.nextEvent(
+    'FLEET',
+    isType('ServerDrainStarted', (event) => event.data.inFlight === 1),
+  );
+  expect(await (await get()).text()).toBe('other');
+  expect(await (await get()).text()).toBe('other');
+  release();
+  expect(await (await inFlight).text()).toBe('done');
+  const drained = await harness.nextEvent('FLEET', isType('ServerDrained'));
+  expect(drained.data).toMatchObject({ server: 's1', proxy: 'proxy-0', sleepId: 'sleep-1' });
+});
+
+test('goes on serving while the bus is away', async () => {
+  await startWith(configOf([await origin(echo)]));
+  await ready('s1');
+  expect((await get()).status).toBe(200);
+  harness.store.setReachable(false);
+  expect((await get()).status).toBe(200);
+  expect(proxy?.notReady()).toBeUndefined();
+  harness.store.setReachable(true);
+});
+
+test('takes a changed configuration without a restart', async () => {
+  const config = configOf([await origin((_request, response) => response.end('old'))]);
+  await startWith(config);
+  await ready('s1');
+  expect(await (await get()).text()).toBe('old');
+  await harness.configure(configOf([await origin((_request, response) => response.end('new'))]));
+  await ready('s1');
+  expect(await (await get()).text()).toBe('new');
+});
+
+test('a WebSocket is carried, and counts as in flight for as long as it is open', async () => {
+  const originPort = await origin(echo);
+  const sockets = new WebSocketServer({ server: origins[0] as Server });
+  sockets.on('connection', (socket) => socket.on('message', (message) => socket.send(`echo ${message}`)));
+  await startWith(configOf([originPort]));
+  await ready('s1');
+  const client = new WebSocket(`ws://127.0.0.1:${port}/chat`);
+  await once(client, 'open');
+  client.send('hi');
+  const [message] = await once(client, 'message');
+  expect(String(message)).toBe('echo hi');
+  const open = await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.inFlight === 1),
+  );
+  client.close();
+  await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.inFlight === 0),
+    open.sequence,
+  );
+  sockets.close();
+});
+
+test('counts what it carried: rate, failures, latency, per server', async () => {
+  await startWith(configOf([await origin((_request, response) => response.writeHead(500).end())]));
+  await ready('s1');
+  await get();
+  const { data } = await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', (event) => event.data.completed === 1),
+  );
+  expect(data).toMatchObject({ failed: 1, servers: { s1: { completed: 1, failed: 1 } } });
+  expect(data.latencyMs.max).toBeGreaterThan(0);
+});
+
+test('says good-bye when it stops', async () => {
+  await startWith(configOf([1]));
+  await proxy?.stop();
+  proxy = undefined;
+  await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.stopping),
+  );
+});
