@@ -16,6 +16,7 @@ const config = {
   transformIgnorePatterns: ['/node_modules/(?!(cookie|redfish-client|@peculiar|selfsigned)/)'],
   moduleNameMapper: { '^redfish-client$': '<rootDir>/node_modules/redfish-client/dist/index.mjs' },
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  globalSetup: '<rootDir>/test/globalSetup.ts',
   testTimeout: 20_000,
 };
 

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../../libs/runtime/freePort.ts';
+import { ensureNatsServer } from '../../libs/runtime/natsServer.ts';
 import { type Stack, startStack } from '../../libs/runtime/stack.ts';
 import { endProcess } from '../../libs/runtime/supervisor.ts';
 import type { LoadResult } from '../load/openLoop.ts';
@@ -53,6 +54,7 @@ export async function startDemo(
   distDir: string,
   say: (line: string) => void,
 ): Promise<Demo> {
+  await ensureNatsServer({ log: say });
   const folder = await mkdtemp(join(tmpdir(), 'nemuri-demo-'));
   const cleanUps: (() => Promise<void>)[] = [];
   const close = async () => {

@@ -92,12 +92,19 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
     when(condition, signal) {
       if (condition(fleet)) return Promise.resolve();
       return new Promise((resolve, reject) => {
-        const waiter = { condition, resolve };
-        waiters.add(waiter);
-        signal?.addEventListener('abort', () => {
+        const onAbort = () => {
           waiters.delete(waiter);
-          reject(signal.reason);
-        });
+          reject(signal?.reason);
+        };
+        const waiter = {
+          condition,
+          resolve: () => {
+            signal?.removeEventListener('abort', onAbort);
+            resolve();
+          },
+        };
+        waiters.add(waiter);
+        signal?.addEventListener('abort', onAbort, { once: true });
       });
     },
     async record(event, timeoutMs) {

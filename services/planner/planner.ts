@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Span } from '@opentelemetry/api';
 import type { Subscription } from '../../libs/bus/mod.ts';
 import {
@@ -104,13 +105,16 @@ async function decide(context: ServiceContext, view: FleetView, pool: string, lo
   if (goneMs !== undefined) load.history = forgetProxies(load.history, nowMs, goneMs);
   const decision = decideCapacity(view.fleet, pool, load.history, nowMs);
   if (!decision || !decisionIsNews(view.fleet, decision, nowMs)) return;
+  const { log } = context;
+  const renewed = isDeepStrictEqual(view.fleet.pools[pool]?.decision?.target, decision.target);
   const { traceparent } = load;
   load.traceparent = undefined;
   const publish = async (span?: Span) => {
     const event = { type: 'CapacityDecided', data: decision, ...traceparentOf(span) } as const;
     const recorded = await view.record(event, publishTimeoutMs);
-    if (recorded) context.log.info({ pool, target: decision.target, reason: decision.reason }, 'decided');
-    else context.log.info({ pool }, 'another planner decided first');
+    const said = { pool, target: decision.target, reason: decision.reason };
+    if (recorded) log[renewed ? 'debug' : 'info'](said, 'decided');
+    else log.info({ pool }, 'another planner decided first');
   };
   if (!traceparent) return publish();
   const attributes = {
