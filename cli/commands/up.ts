@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { startStack } from '../../libs/runtime/stack.ts';
+import { positiveNumber } from '../busOptions.ts';
 import { type Cli, CliError } from '../cli.ts';
 import { loadConfig, summaryOf } from '../configFile.ts';
 
@@ -8,6 +9,7 @@ interface UpOptions {
   readonly config: string;
   readonly nats?: string;
   readonly store: string;
+  readonly natsPort: number;
   readonly listen: string;
 }
 
@@ -19,6 +21,7 @@ export function registerUp(program: Command, cli: Cli): void {
     .requiredOption('-c, --config <file>', 'configuration (YAML); a change is taken in without a restart')
     .option('--nats <url>', 'an existing NATS with JetStream; left out: a nats-server of its own')
     .option('--store <dir>', 'where its own nats-server keeps the history', '.nemuri/nats')
+    .option('--nats-port <port>', 'where its own nats-server listens on 127.0.0.1', positiveNumber, 4_222)
     .option('--listen <host:port>', 'where the proxy listens', '0.0.0.0:8080')
     .addHelpText(
       'after',
@@ -30,6 +33,7 @@ export function registerUp(program: Command, cli: Cli): void {
         distDir: cli.distDir,
         configFile: options.config,
         storeDir: options.store,
+        natsPort: options.natsPort,
         listen: options.listen,
         env: { ...cli.env },
         onLine: (source, line) => cli.err(line.startsWith('{') ? line : `${source}: ${line}`),

@@ -16,6 +16,8 @@ export interface StackOptions {
   /** An existing bus; left out: a nats-server of our own, its store in `storeDir`. */
   readonly natsUrl?: string;
   readonly storeDir: string;
+  /** Port of our own nats-server; left out: a free one. */
+  readonly natsPort?: number;
   /** `host:port` of the proxy; port 0 is a free one. */
   readonly listen: string;
   /** `host:port` for each admin address; left out: each service's default. */
@@ -131,7 +133,11 @@ async function takeConfig(options: StackOptions, bus: Bus, signal: AbortSignal):
 async function ownNats(options: StackOptions): Promise<{ server: NatsServer; stop(): Promise<void> }> {
   const say = (line: string) => options.onLine('nats-server', line);
   const binary = await ensureNatsServer({ log: say });
-  const server = await startNatsServer({ binary, storeDir: options.storeDir });
+  const server = await startNatsServer({
+    binary,
+    storeDir: options.storeDir,
+    ...(options.natsPort === undefined ? {} : { port: options.natsPort }),
+  });
   let restarting: Promise<void> | undefined;
   const watch = setInterval(() => {
     if (server.pid !== undefined || restarting) return;
