@@ -1,0 +1,46 @@
+import { Type } from '@sinclair/typebox';
+import { durationMs, settings, strictObject } from './shared.ts';
+
+export const ParkingSchema = settings(
+  {
+    maxRequests: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 1_000 }),
+    maxBytes: Type.Integer({
+      minimum: 0,
+      default: 64 * 1024 * 1024,
+      description: 'Headers and buffered bodies of all parked requests',
+    }),
+    maxWaitMs: durationMs(300_000, 'After that a parked request is answered 503'),
+  },
+  'Requests held while no ready server can take them',
+);
+
+export const ForwardingSchema = settings(
+  {
+    maxAttempts: Type.Integer({
+      minimum: 1,
+      maximum: 10,
+      default: 3,
+      description: 'Servers tried for one request',
+    }),
+    connectTimeoutMs: durationMs(2_000, 'TCP connect to a server'),
+    responseTimeoutMs: durationMs(60_000, 'From the request to the response headers'),
+    idleTimeoutMs: durationMs(60_000, 'Silence between two parts of a response body'),
+    ejectMs: durationMs(5_000, 'A server that refused or reset a connection gets no new requests this long'),
+    retryBufferBytes: Type.Integer({
+      minimum: 0,
+      default: 65_536,
+      description: 'Bodies up to this size can be sent twice',
+    }),
+    maxBodyBytes: Type.Integer({
+      minimum: 0,
+      default: 1_073_741_824,
+      description: 'Larger request bodies get 413',
+    }),
+  },
+  'How requests are carried to servers',
+);
+
+export const RouteSchema = strictObject({
+  host: Type.Optional(Type.String({ minLength: 1, description: 'Host name without port; left out: any' })),
+  pathPrefix: Type.String({ pattern: '^/', default: '/' }),
+});
