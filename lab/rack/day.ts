@@ -44,9 +44,8 @@ export const daySettings: Omit<RackConfigSettings, 'password'> = {
       fall: 3,
     },
     planner: {
-      stableWindowMs: 4_000,
-      burstWindowMs: 2_000,
-      headroom: 0,
+      burstWindowMs: 1_000,
+      risk: 0.01,
       decideIntervalMs: 250,
       leaseMs: 5_000,
       minAwakeMs: 1_000,

@@ -64,7 +64,8 @@ export function simulateCounting(policy: CountingPolicy, options: SimulationOpti
     while (ready + wakes.length > target && wakes.length > 0) wakes.pop();
     ready = Math.min(ready, target);
 
-    arrivals = poisson(load.rate(second), random);
+    // What the whole fleet could never serve is left out, as the series' peaks are.
+    arrivals = Math.min(poisson(load.rate(second), random), facts.servers * facts.capacityRps);
     const capacity = ready * facts.capacityRps;
     const step = queue.step(arrivals, capacity);
     requests += arrivals;

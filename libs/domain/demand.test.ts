@@ -1,22 +1,19 @@
 import fc from 'fast-check';
 import {
-  type DemandSettings,
   demandOf,
   emptyLoadHistory,
   forgetProxies,
   type LoadHistory,
   type LoadSample,
   observeLoad,
+  rateBetween,
 } from './demand.ts';
 import { startMs } from './testing/builders.ts';
 
-const settings: DemandSettings = {
-  stableWindowMs: 60_000,
-  burstWindowMs: 6_000,
-  holdWindowMs: 300_000,
-  proxyLeaseMs: 10_000,
-  horizonMs: 60_000,
-};
+const burstMs = 6_000;
+const leaseMs = 10_000;
+/** What the samples say at this time. */
+const demandAt = (history: LoadHistory, nowMs: number) => demandOf(history, burstMs, leaseMs, nowMs);
 const windowMs = 300_000;
 
 function sample(timeMs: number, change: Partial<LoadSample> = {}): LoadSample {
@@ -34,56 +31,35 @@ function stream(seconds: number, arrivals: (second: number) => number, change: P
 }
 const afterSeconds = (seconds: number) => startMs + seconds * 1_000;
 
-describe('the level', () => {
-  test('of a steady load is that load, in every window', () => {
-    const demand = demandOf(observe(stream(120, () => 50)), settings, afterSeconds(120));
-    expect(demand).toEqual({
-      stableRps: 50,
-      burstRps: 50,
-      forecastRps: 50,
-      holdRps: 50,
+describe('the rate', () => {
+  test('of a steady load is that load', () => {
+    const history = observe(stream(120, () => 50));
+    expect(demandAt(history, afterSeconds(120))).toEqual({
+      nowRps: 50,
       parked: 0,
       inFlight: 0,
       liveProxies: 1,
       missingProxies: 0,
       observedForMs: 120_000,
     });
+    expect(rateBetween(history, afterSeconds(10), afterSeconds(100), afterSeconds(120))).toBe(50);
   });
 
   test('adds up over proxies, with what is parked and in flight now', () => {
     const one = stream(60, () => 50, { parked: 2, inFlight: 3 });
     const two = stream(60, () => 30, { proxy: 'p2', parked: 5, inFlight: 7 });
-    const demand = demandOf(observe([...one, ...two]), settings, afterSeconds(60));
-    expect(demand).toMatchObject({ stableRps: 80, parked: 7, inFlight: 10, liveProxies: 2 });
+    const demand = demandAt(observe([...one, ...two]), afterSeconds(60));
+    expect(demand).toMatchObject({ nowRps: 80, parked: 7, inFlight: 10, liveProxies: 2 });
   });
 
-  test('a burst is seen at once, and held for the hold window', () => {
-    const samples = stream(200, (second) => (second >= 100 && second < 106 ? 600 : 10));
-    const history = observe(samples);
-    const then = demandOf(observe(samples.slice(0, 106)), settings, afterSeconds(106));
-    expect(then.burstRps).toBe(600);
-    const later = demandOf(history, settings, afterSeconds(200));
-    expect(later.burstRps).toBe(10);
-    expect(later.stableRps).toBe(10);
-    expect(later.holdRps).toBeGreaterThan(390);
-    expect(later.holdRps).toBeLessThanOrEqual(600);
-  });
-
-  test('a rising load is forecast above its level, at most at twice the level and spread', () => {
-    const { stableRps, forecastRps } = demandOf(
-      observe(stream(60, (second) => second * 10)),
-      settings,
-      afterSeconds(60),
-    );
-    expect(forecastRps).toBeGreaterThan(600);
-    expect(forecastRps).toBeLessThanOrEqual(stableRps * 4);
+  test('a burst is seen at once', () => {
+    const samples = stream(106, (second) => (second >= 100 ? 600 : 10));
+    expect(demandAt(observe(samples), afterSeconds(106)).nowRps).toBe(600);
   });
 
   test('of no samples is nothing', () => {
-    expect(demandOf(emptyLoadHistory, settings, startMs)).toMatchObject({
-      stableRps: 0,
-      forecastRps: 0,
-      holdRps: 0,
+    expect(demandAt(emptyLoadHistory, startMs)).toMatchObject({
+      nowRps: 0,
       liveProxies: 0,
       observedForMs: 0,
     });
@@ -93,10 +69,9 @@ describe('the level', () => {
 describe('proxies that are not as they should be', () => {
   test('a silent one counts with its last known load, as missing', () => {
     const history = observe(stream(120, () => 50, { parked: 4 }));
-    const demand = demandOf(history, settings, afterSeconds(200));
+    const demand = demandAt(history, afterSeconds(200));
     expect(demand).toMatchObject({
-      stableRps: 50,
-      burstRps: 50,
+      nowRps: 50,
       liveProxies: 0,
       missingProxies: 1,
       parked: 0,
@@ -117,27 +92,25 @@ describe('proxies that are not as they should be', () => {
   test('a restarted one goes on where it was', () => {
     const before = stream(60, () => 50);
     const after = stream(120, () => 50).slice(65);
-    const demand = demandOf(observe([...before, ...after]), settings, afterSeconds(120));
-    expect(demand).toMatchObject({ burstRps: 50, liveProxies: 1, missingProxies: 0, observedForMs: 120_000 });
+    const demand = demandAt(observe([...before, ...after]), afterSeconds(120));
+    expect(demand).toMatchObject({ nowRps: 50, liveProxies: 1, missingProxies: 0, observedForMs: 120_000 });
   });
 
   test.each([-5_000, 5_000, 600_000])('a clock off by %d ms changes no rate', (skewMs) => {
     const skewed = stream(120, () => 50).map((one) => ({ ...one, timeMs: one.timeMs + skewMs }));
-    const { stableRps, holdRps } = demandOf(observe(skewed), settings, afterSeconds(120));
-    expect(stableRps).toBeGreaterThan(45);
-    expect(holdRps).toBeLessThanOrEqual(50);
+    expect(demandAt(observe(skewed), afterSeconds(120)).nowRps).toBeCloseTo(50, 6);
   });
 
   test('a second proxy with a slow clock does not lengthen what is known', () => {
     const history = observe([...stream(10, () => 50), sample(startMs - 600_000, { proxy: 'p2' })]);
-    expect(demandOf(history, settings, afterSeconds(10)).observedForMs).toBe(10_000);
+    expect(demandAt(history, afterSeconds(10)).observedForMs).toBe(10_000);
   });
 
   test('a clock that is set back is followed, and nothing is counted twice', () => {
     const ahead = stream(120, () => 50).map((one) => ({ ...one, timeMs: one.timeMs + 3_600_000 }));
     const corrected = stream(240, () => 80).slice(120);
     const history = observe([...ahead, ...corrected]);
-    expect(demandOf(history, settings, afterSeconds(240))).toMatchObject({ stableRps: 80, burstRps: 80 });
+    expect(demandAt(history, afterSeconds(240)).nowRps).toBe(80);
     expect(history.latestMs).toBe(afterSeconds(240));
   });
 });
@@ -209,24 +182,22 @@ describe('properties', () => {
         fc.array(any, { maxLength: 30 }),
         fc.integer({ min: -50_000, max: 500_000 }),
         (samples, afterMs) => {
-          const demand = demandOf(observe(samples), settings, startMs + afterMs);
+          const demand = demandAt(observe(samples), startMs + afterMs);
           for (const [name, value] of Object.entries(demand)) {
             expect([name, Number.isFinite(value) && value >= 0]).toEqual([name, true]);
           }
-          expect(demand.forecastRps).toBeGreaterThanOrEqual(demand.burstRps);
-          expect(demand.holdRps).toBeGreaterThanOrEqual(demand.burstRps);
         },
       ),
     );
   });
 
-  test('no request is lost or invented: the buckets hold what arrived', () => {
+  test('no request is lost or invented', () => {
     const arrivals = fc.array(fc.nat(1_000), { minLength: 60, maxLength: 60 });
     fc.assert(
       fc.property(arrivals, (counts) => {
         const history = observe(stream(60, (second) => counts[second] ?? 0));
-        const { stableRps } = demandOf(history, settings, afterSeconds(60));
-        expect(stableRps * 60).toBeCloseTo(
+        const rps = rateBetween(history, startMs, afterSeconds(60), afterSeconds(60));
+        expect(rps * 60).toBeCloseTo(
           counts.reduce((sum, count) => sum + count, 0),
           6,
         );

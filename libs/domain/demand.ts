@@ -74,25 +74,9 @@ export function forgetProxies(history: LoadHistory, nowMs: number, goneMs: numbe
   return { ...history, byProxy };
 }
 
-export interface DemandSettings {
-  readonly stableWindowMs: number;
-  readonly burstWindowMs: number;
-  /** How far back a peak is remembered (the break-even time). */
-  readonly holdWindowMs: number;
-  /** A proxy silent for longer counts with its last known demand. */
-  readonly proxyLeaseMs: number;
-  /** How far ahead capacity must be ordered (the setup time). */
-  readonly horizonMs: number;
-}
-
-/** Rates in requests/s over all proxies. */
+/** What the proxies say of a pool now. Rates in requests/s over all of them. */
 export interface Demand {
-  readonly stableRps: number;
-  readonly burstRps: number;
-  /** What the next setup time may bring: level, spread and trend. */
-  readonly forecastRps: number;
-  /** The highest burst seen within the hold window. */
-  readonly holdRps: number;
+  readonly nowRps: number;
   readonly parked: number;
   readonly inFlight: number;
   /** Proxies heard of within their lease. 0: nothing is known. */
@@ -102,100 +86,77 @@ export interface Demand {
   readonly observedForMs: number;
 }
 
-/** Deviations above the level that the forecast covers. */
-const spreadFactor = 2;
-
-/** What the samples say of the demand now. Pure; `nowMs` is epoch milliseconds. */
-export function demandOf(history: LoadHistory, settings: DemandSettings, nowMs: number): Demand {
+/** What the samples of the last `windowMs` say of the demand now. Pure; `nowMs` is epoch milliseconds. */
+export function demandOf(
+  history: LoadHistory,
+  windowMs: number,
+  proxyLeaseMs: number,
+  nowMs: number,
+): Demand {
   let liveProxies = 0;
   let missingProxies = 0;
   let parked = 0;
   let inFlight = 0;
-  const shifted: LoadSample[] = [];
   for (const samples of Object.values(history.byProxy)) {
     const last = samples.at(-1);
     if (!last) continue;
-    const silentMs = nowMs - last.timeMs;
-    const isLive = silentMs <= settings.proxyLeaseMs;
-    if (isLive) {
-      liveProxies += 1;
-      parked += last.parked;
-      inFlight += last.inFlight;
-    } else {
+    if (nowMs - last.timeMs > proxyLeaseMs) {
       missingProxies += 1;
+      continue;
     }
-    // The clients of a silent proxy have not gone away with it: its last known demand goes on. And one whose clock
-    // is ahead has measured now, not the future.
-    const shiftMs = isLive ? Math.min(0, silentMs) : silentMs;
-    for (const sample of samples) shifted.push({ ...sample, timeMs: sample.timeMs + shiftMs });
+    liveProxies += 1;
+    parked += last.parked;
+    inFlight += last.inFlight;
   }
-  const observedForMs = history.sinceMs === undefined ? 0 : Math.max(0, nowMs - history.sinceMs);
-  const bucketMs = settings.burstWindowMs;
-  const windowMs = Math.max(settings.stableWindowMs, settings.holdWindowMs);
-  const rates = bucketRates(shifted, bucketMs, Math.min(windowMs, Math.max(observedForMs, bucketMs)), nowMs);
-  const stableBuckets = rates.slice(0, Math.max(1, Math.round(settings.stableWindowMs / bucketMs)));
-  const stableRps = mean(stableBuckets);
-  const burstRps = rates[0] ?? 0;
-  const rising = Math.max(0, slopePerMs(stableBuckets, bucketMs)) * settings.horizonMs;
-  const spread = spreadFactor * deviation(stableBuckets, stableRps);
-  // A trend over a minute says little of the next four: it may at most double the level.
-  const forecastRps = Math.max(burstRps, stableRps + spread + Math.min(rising, stableRps));
-  const holdRps = Math.max(0, ...rates.slice(0, Math.max(1, Math.ceil(settings.holdWindowMs / bucketMs))));
   return {
-    stableRps,
-    burstRps,
-    forecastRps,
-    holdRps,
+    nowRps: rateBetween(history, nowMs - windowMs, nowMs, nowMs),
     parked,
     inFlight,
     liveProxies,
     missingProxies,
-    observedForMs,
+    observedForMs: history.sinceMs === undefined ? 0 : Math.max(0, nowMs - history.sinceMs),
   };
 }
 
-/** Arrivals per second in buckets of `bucketMs` going back from now, the latest first. */
-function bucketRates(
-  samples: readonly LoadSample[],
-  bucketMs: number,
-  windowMs: number,
-  nowMs: number,
-): number[] {
-  const arrivals = new Array<number>(Math.max(1, Math.ceil(windowMs / bucketMs))).fill(0);
-  for (const sample of samples) {
-    const ageMs = nowMs - sample.timeMs;
-    spreadOver(arrivals, sample.arrivals, ageMs, ageMs + sample.intervalMs, bucketMs);
+/**
+ * The mean rate from `fromMs` to `toMs` (epoch ms) over all proxies, in requests/s. A proxy that fell silent within
+ * or before that time counts with the rate it had last: its clients have not gone away with it. One whose clock is
+ * ahead has measured up to `nowMs`, not the future.
+ */
+export function rateBetween(history: LoadHistory, fromMs: number, toMs: number, nowMs: number): number {
+  let requests = 0;
+  for (const samples of Object.values(history.byProxy)) {
+    const aheadMs = Math.max(0, (samples.at(-1)?.timeMs ?? 0) - nowMs);
+    requests += arrivalsBetween(samples, fromMs + aheadMs, toMs + aheadMs);
   }
-  return arrivals.map((count) => (count * 1_000) / bucketMs);
+  return (requests * 1_000) / Math.max(1, toMs - fromMs);
 }
 
-/** Shares `count` out over the buckets that the ages `fromMs`..`toMs` touch. */
-function spreadOver(buckets: number[], count: number, fromMs: number, toMs: number, bucketMs: number): void {
-  if (count === 0) return;
-  const last = Math.min(buckets.length - 1, Math.floor((toMs - 1e-6) / bucketMs));
-  for (let index = Math.floor(fromMs / bucketMs); index <= last; index += 1) {
-    const overlapMs = Math.min(toMs, (index + 1) * bucketMs) - Math.max(fromMs, index * bucketMs);
-    buckets[index] = (buckets[index] ?? 0) + (count * overlapMs) / (toMs - fromMs);
+function arrivalsBetween(samples: readonly LoadSample[], fromMs: number, toMs: number): number {
+  let arrivals = 0;
+  let index = samples.length - 1;
+  for (; index >= 0; index -= 1) {
+    const sample = samples[index] as LoadSample;
+    const overlapMs = Math.min(toMs, sample.timeMs) - Math.max(fromMs, sample.timeMs - sample.intervalMs);
+    if (overlapMs > 0) arrivals += (sample.arrivals * overlapMs) / sample.intervalMs;
+    if (sample.timeMs <= fromMs) break;
   }
+  const last = samples.at(-1);
+  // The sample of the moment has not come yet, which is no silence.
+  const silentMs = last && !last.stopping ? toMs - Math.max(fromMs, last.timeMs) : 0;
+  return silentMs > 0 && last ? arrivals + lastRatePerMs(samples, last) * silentMs : arrivals;
 }
 
-function mean(values: readonly number[]): number {
-  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
-}
+/** Over so many of its last sample intervals a proxy's rate is taken as what goes on. */
+const lastIntervals = 10;
 
-function deviation(values: readonly number[], around: number): number {
-  return Math.sqrt(mean(values.map((value) => (value - around) ** 2)));
-}
-
-/** Least-squares slope per ms of values whose first is the latest. */
-function slopePerMs(values: readonly number[], stepMs: number): number {
-  const middle = (values.length - 1) / 2;
-  const level = mean(values);
-  let above = 0;
-  let below = 0;
-  values.forEach((value, age) => {
-    above += (middle - age) * (value - level);
-    below += (middle - age) ** 2;
-  });
-  return below === 0 ? 0 : above / below / stepMs;
+function lastRatePerMs(samples: readonly LoadSample[], last: LoadSample): number {
+  let arrivals = 0;
+  let spanMs = 0;
+  for (let index = samples.length - 1; index >= 0 && spanMs < lastIntervals * last.intervalMs; index -= 1) {
+    const sample = samples[index] as LoadSample;
+    arrivals += sample.arrivals;
+    spanMs += sample.intervalMs;
+  }
+  return spanMs > 0 ? arrivals / spanMs : 0;
 }

@@ -1,10 +1,13 @@
 export * from './demand.ts';
 export * from './energy.ts';
 export * from './fleet.ts';
+export type { Forecast } from './forecast.ts';
 export * from './health.ts';
 export * from './liveness.ts';
 export * from './planner.ts';
+export * from './poolDemand.ts';
 export * from './powerControl.ts';
 export * from './routing.ts';
+export { expectedSetupMs } from './selection.ts';
 export * from './server.ts';
 export { sleepRefusals, validDecision } from './sleepPermission.ts';

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import type { FleetConfig } from '../events/mod.ts';
-import { emptyLoadHistory, type LoadHistory, observeLoad } from './demand.ts';
 import type { Fleet } from './fleet.ts';
-import { decideCapacity, decisionIsNews, expectedSetupMs, plannerWindowMs } from './planner.ts';
+import { decideCapacity, decisionIsNews, plannerWindowMs, providedBy } from './planner.ts';
+import type { PoolDemand } from './poolDemand.ts';
+import { expectedSetupMs } from './selection.ts';
 import type { Lifecycle, ServerState } from './server.ts';
 import {
   asleepState,
@@ -18,24 +19,44 @@ import {
 
 const nowMs = startMs + 3_600_000;
 const energy = { offWatts: 10, idleWatts: 140, busyWatts: 200, setupWatts: 200, setupTimeMs: 26_000 };
-/** Break-even after 38 s, stable window 60 s. */
+/** Break-even after 38 s. */
 const config = (overrides: Parameters<typeof fleetConfig>[0] = {}) =>
   fleetConfig({ servers: 6, server: { energy, ...overrides.server }, ...overrides });
 
-/** `rps` of one proxy for the last `seconds`. */
-function load(rps: number | ((secondsAgo: number) => number), seconds = 120, proxy = 'p1'): LoadHistory {
-  let history = emptyLoadHistory;
-  for (let ago = seconds - 1; ago >= 0; ago -= 1) {
-    const arrivals = typeof rps === 'number' ? rps : rps(ago);
-    const counts = { arrivals, inFlight: 0, parked: 0, stopping: false };
-    history = observeLoad(
-      history,
-      { proxy, timeMs: nowMs - ago * 1_000, intervalMs: 1_000, ...counts },
-      600_000,
-    );
-  }
-  return history;
+interface Known {
+  /** The highest rate to reckon with. */
+  readonly rps: number;
+  readonly heldRps?: number;
+  readonly nowRps?: number;
+  readonly parked?: number;
+  readonly inFlight?: number;
+  readonly proxies?: number;
+  readonly seconds?: number;
+  readonly quietMs?: number;
 }
+
+/** A demand of which just this is known. */
+function demandOf(known: Known): PoolDemand {
+  const { rps, heldRps = 0, nowRps = rps, parked = 0, inFlight = 0, proxies = 1 } = known;
+  return {
+    observe: () => undefined,
+    advance: () => undefined,
+    demand: () => ({
+      nowRps,
+      parked,
+      inFlight,
+      liveProxies: proxies,
+      missingProxies: 0,
+      observedForMs: (known.seconds ?? 3_600) * 1_000,
+    }),
+    upperRps: () => rps,
+    heldUpperRps: () => heldRps,
+    levelRps: rps,
+    forecast: undefined,
+    quietForMs: () => known.quietMs ?? 0,
+  };
+}
+const load = (rps: number, seconds?: number) => demandOf(seconds === undefined ? { rps } : { rps, seconds });
 
 /** The first `ready` servers are ready, the rest asleep. */
 function fleetOf(ready: number, setup: FleetConfig = config()): Fleet {
@@ -47,23 +68,40 @@ function fleetOf(ready: number, setup: FleetConfig = config()): Fleet {
   );
 }
 
-function decide(fleet: Fleet, history: LoadHistory) {
-  const decision = decideCapacity(fleet, 'web', history, nowMs);
+function decide(fleet: Fleet, demand: PoolDemand) {
+  const decision = decideCapacity(fleet, 'web', demand, nowMs);
   if (!decision) throw new Error('no decision');
   return decision;
 }
-const target = (fleet: Fleet, history: LoadHistory) => decide(fleet, history).target;
+const target = (fleet: Fleet, demand: PoolDemand) => decide(fleet, demand).target;
 
 describe('enough and no more', () => {
   test.each([
     [0, 1],
-    [83, 1],
-    [84, 2],
-    [166, 2],
-    [167, 3],
+    [100, 1],
+    [101, 2],
+    [200, 2],
+    [201, 3],
     [10_000, 6],
-  ])('%d requests/s with 20 %% headroom need %d servers of 100', (rps, servers) => {
+  ])('up to %d requests/s need %d servers of 100', (rps, servers) => {
     expect(target(fleetOf(6), load(rps))).toEqual(serverNames(servers));
+  });
+
+  test('headroom is a share on top', () => {
+    const fleet = fleetOf(6, config({ pool: { planner: { headroom: 0.2 } } }));
+    expect(target(fleet, load(83))).toHaveLength(1);
+    expect(target(fleet, load(84))).toHaveLength(2);
+  });
+
+  test('more than can be served now, or a queue, is not left to the forecast', () => {
+    expect(target(fleetOf(1), demandOf({ rps: 50, nowRps: 250 }))).toHaveLength(3);
+    expect(target(fleetOf(2), demandOf({ rps: 50, nowRps: 150, parked: 600 }))).toHaveLength(2);
+    expect(target(fleetOf(2), demandOf({ rps: 50, nowRps: 195, parked: 600 }))).toHaveLength(3);
+  });
+
+  test('a load that is hardly known may double', () => {
+    expect(target(fleetOf(1), demandOf({ rps: 90, nowRps: 80, seconds: 80 }))).toHaveLength(2);
+    expect(target(fleetOf(1), demandOf({ rps: 90, nowRps: 80, seconds: 95 }))).toHaveLength(1);
   });
 
   test('spares come on top', () => {
@@ -76,15 +114,13 @@ describe('enough and no more', () => {
     expect(target(pinned, load(0))).toHaveLength(4);
   });
 
-  test('a floor of none lets all sleep, and one waiting request wakes one', () => {
+  test('a floor of none lets all sleep when nobody has come for a while, and one waiting request wakes one', () => {
     const fleet = fleetOf(2, config({ pool: { minServers: 0 } }));
-    expect(target(fleet, load(0))).toEqual([]);
-    const waiting = observeLoad(
-      load(0),
-      { proxy: 'p2', timeMs: nowMs, intervalMs: 1_000, arrivals: 0, inFlight: 0, parked: 1, stopping: false },
-      600_000,
-    );
-    expect(target(fleet, waiting)).toEqual(['s1']);
+    const quiet = { rps: 40, nowRps: 0, quietMs: 60_000 };
+    expect(target(fleet, demandOf(quiet))).toEqual([]);
+    expect(target(fleet, demandOf({ ...quiet, quietMs: 30_000 }))).toEqual(['s1']);
+    expect(target(fleet, demandOf({ ...quiet, parked: 1 }))).toEqual(['s1']);
+    expect(target(fleetOf(2), demandOf({ ...quiet, rps: 150 }))).toHaveLength(2);
   });
 
   test('what is awake is chosen before what sleeps, and the thriftier before the hungrier', () => {
@@ -104,7 +140,7 @@ describe('enough and no more', () => {
   test('carries its inputs and says why', () => {
     const { inputs, reason, validForMs } = decide(fleetOf(6), load(150));
     expect(inputs).toMatchObject({
-      demandRps: 150,
+      nowRps: 150,
       neededServers: 2,
       capacityRps: 200,
       proxies: 1,
@@ -121,19 +157,13 @@ describe('fail awake: nothing leaves the target', () => {
   const awake = serverNames(5);
 
   test('when no proxy reports', () => {
-    expect(target(fleetOf(5), emptyLoadHistory)).toEqual(awake);
+    expect(target(fleetOf(5), demandOf({ rps: 0, proxies: 0 }))).toEqual(awake);
   });
 
-  test('when all proxies are silent past their lease', () => {
-    const decision = decideCapacity(fleetOf(5), 'web', load(0), nowMs + 11_000);
-    expect(decision?.target).toEqual(awake);
-    expect(decision?.reason).toContain('no proxy reports');
-  });
-
-  test('while the load is known for a shorter time than the windows', () => {
-    expect(plannerWindowMs(fleetOf(5), 'web')).toBe(60_000);
-    expect(target(fleetOf(5), load(0, 59))).toEqual(awake);
-    expect(target(fleetOf(5), load(0, 60))).toEqual(['s1']);
+  test('while the load is known for less than the break-even time', () => {
+    expect(plannerWindowMs(fleetOf(5), 'web')).toBe(38_000);
+    expect(target(fleetOf(5), load(0, 37))).toEqual(awake);
+    expect(target(fleetOf(5), load(0, 38))).toEqual(['s1']);
   });
 
   test('while the operator has paused the planner; upward it goes on', () => {
@@ -200,19 +230,31 @@ describe('replacement', () => {
   });
 });
 
-describe('hysteresis by the break-even time', () => {
-  test('a peak within it keeps its servers, an older one does not', () => {
-    const peakAt = (secondsAgo: number) =>
-      decide(
-        fleetOf(6),
-        load((ago) => (ago >= secondsAgo && ago < secondsAgo + 6 ? 300 : 10)),
-      );
-    const recent = peakAt(30);
-    expect(recent.target).toHaveLength(4);
-    expect(recent.inputs.neededServers).toBeLessThan(4);
-    expect(recent.reason).toContain('break-even time of 38 s');
-    expect(peakAt(66).target).toHaveLength(1);
+describe('hysteresis', () => {
+  test('what was to be reckoned with lately is not put to sleep, but nothing is woken for it', () => {
+    const lately = demandOf({ rps: 150, heldRps: 350 });
+    expect(target(fleetOf(6), lately)).toHaveLength(4);
+    expect(target(fleetOf(1), lately)).toHaveLength(2);
+    expect(decide(fleetOf(6), lately).reason).toContain('4 kept for 350 requests/s');
   });
+
+  test('one that sleeps takes the place of one that is awake only when it repays its wake', () => {
+    const setup = config();
+    const drawing = (busyWatts: number) => {
+      const server = {
+        ...setup.servers.s2,
+        energy: { ...energy, busyWatts },
+      } as FleetConfig['servers'][string];
+      return fleetOf(1, { ...setup, servers: { ...setup.servers, s2: server } });
+    };
+    expect(target(drawing(170), load(50))).toEqual(['s1']);
+    expect(target(drawing(120), load(50))).toEqual(['s1', 's2']);
+  });
+});
+
+test('what is provided is what takes requests', () => {
+  expect(providedBy(fleetOf(2), 'web')).toEqual({ readyRps: 200, wholePool: false });
+  expect(providedBy(fleetOf(6), 'web')).toEqual({ readyRps: 600, wholePool: true });
 });
 
 describe('news', () => {
@@ -268,9 +310,9 @@ describe('properties', () => {
     fc.assert(
       fc.property(scene, (one) => {
         const fleet = fleetIn(one);
-        const history = load(one.rps, one.seconds);
-        const decision = decide(fleet, history);
-        expect(decide(structuredClone(fleet), structuredClone(history))).toEqual(decision);
+        const demand = load(one.rps, one.seconds);
+        const decision = decide(fleet, demand);
+        expect(decide(structuredClone(fleet), demand)).toEqual(decision);
         expect(new Set(decision.target).size).toBe(decision.target.length);
         expect(decision.target.length).toBeLessThanOrEqual(6);
         const able = one.states.filter(canServe).length;

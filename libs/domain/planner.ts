@@ -1,186 +1,182 @@
-import type { DraftOf } from '../events/mod.ts';
-import { type Demand, type DemandSettings, demandOf, type LoadHistory } from './demand.ts';
+import type { DraftOf, FleetConfig, PoolConfig } from '../events/mod.ts';
+import type { Demand } from './demand.ts';
 import { breakEvenMs } from './energy.ts';
 import { type Fleet, floorOf, type ServerView, serversOfPool } from './fleet.ts';
-import type { Lifecycle } from './server.ts';
+import { type DemandSettings, type PoolDemand, type Provided, wakeFactor } from './poolDemand.ts';
+import { takesRequests } from './routing.ts';
+import {
+  canBeChosen,
+  capacityOf,
+  counts,
+  expectedSetupMs,
+  inOrderOfCost,
+  isAwake,
+  isWorthSleeping,
+  pick,
+  union,
+  withSpares,
+} from './selection.ts';
 
 export type CapacityDecision = DraftOf<'CapacityDecided'>['data'];
 
-/** A wake that takes longer than this many setup times is not counted on: a substitute is woken. */
-const overdueSetupTimes = 1.5;
+/** A load that has just begun to be known may double before more is known of it. */
+const newcomerFactor = 2;
+const cautiousSetups = 3.5;
+const longestCaution = 900_000;
+/** What was needed within this share of a setup time is not put to sleep. */
+const holdSetups = 0.25;
 
-/** The cheaper it is to have a server serve, the earlier it is chosen. */
-const preference: Readonly<Record<Lifecycle, number>> = {
-  ready: 0,
-  waking: 1,
-  draining: 2,
-  stopping: 4,
-  asleep: 3,
-  failed: 9,
-  quarantined: 9,
-};
-
-/** How far back the planner of this pool must know the load before it may decide downward, in ms. */
-export function plannerWindowMs(fleet: Fleet, poolName: string): number {
-  const settings = demandSettings(fleet, poolName);
-  return settings ? Math.max(settings.stableWindowMs, settings.holdWindowMs) : 0;
-}
-
-function demandSettings(fleet: Fleet, poolName: string): DemandSettings | undefined {
+/**
+ * How the demand of this pool is to be looked at: the setup time of its servers, its risk, the proxies' bounds.
+ * @returns undefined when the pool is not configured.
+ */
+export function demandSettings(fleet: Fleet, poolName: string): DemandSettings | undefined {
   const pool = fleet.config?.pools[poolName];
   if (!fleet.config || !pool) return undefined;
-  const servers = serversOfPool(fleet, poolName);
-  const breakEven = servers.map(({ config }) => breakEvenMs(config.energy)).filter(Number.isFinite);
+  return settingsOf(fleet.config, pool, serversOfPool(fleet, poolName));
+}
+
+function settingsOf({ bounds }: FleetConfig, { planner }: PoolConfig, servers: readonly ServerView[]) {
   const setupTimes = servers.map(expectedSetupMs);
   return {
-    stableWindowMs: pool.planner.stableWindowMs,
-    burstWindowMs: pool.planner.burstWindowMs,
-    holdWindowMs: breakEven.length > 0 ? Math.max(...breakEven) : pool.planner.stableWindowMs,
-    proxyLeaseMs: fleet.config.bounds.proxyLeaseMs,
-    horizonMs: setupTimes.length > 0 ? Math.max(...setupTimes) : 0,
+    horizonMs: setupTimes.reduce((longest, ms) => Math.max(longest, ms), 1),
+    sampleIntervalMs: bounds.sampleIntervalMs,
+    burstWindowMs: planner.burstWindowMs,
+    risk: planner.risk,
+    proxyLeaseMs: bounds.proxyLeaseMs,
+    proxyGoneMs: bounds.proxyGoneMs,
   };
 }
 
-/** The longest of the last measured setup times, or what the config says while there is none; in ms. */
-export function expectedSetupMs(server: ServerView): number {
-  const measured = server.state.setupTimesMs;
-  return measured.length > 0 ? Math.max(...measured) : server.config.energy.setupTimeMs;
+/** How far back the load of this pool must be known before its planner may decide downward, in ms: the break-even time. */
+export function plannerWindowMs(fleet: Fleet, poolName: string): number {
+  return breakEvenOf(serversOfPool(fleet, poolName));
+}
+
+function breakEvenOf(servers: readonly ServerView[]): number {
+  let longest = 0;
+  for (const server of servers) {
+    const ms = breakEvenMs(server.config.energy, expectedSetupMs(server));
+    if (Number.isFinite(ms)) longest = Math.max(longest, ms);
+  }
+  return longest;
+}
+
+/** What the servers that serve now can take, and whether more could be woken: what the load is measured against. */
+export function providedBy(fleet: Fleet, poolName: string): Provided {
+  const servers = serversOfPool(fleet, poolName);
+  const ready = servers.filter(({ state }) => takesRequests(state));
+  return { readyRps: capacityOf(ready), wholePool: ready.length === servers.length };
 }
 
 /**
- * Decides which servers of the pool shall be awake: enough capacity for the forecast with headroom, at least the
- * floor, and spare servers for a failure. Upward at once; downward only when the load of the whole break-even time
- * could have been served with less, and never on missing, short or paused knowledge.
+ * Decides which servers of the pool shall be awake: enough for the rate that is exceeded, one setup time from now, with
+ * the accepted risk; at least the floor; and spare servers for a failure. A server is woken when the risk without it
+ * is twice the accepted one, and sleeps when half of it was never reached for a quarter of the setup time. Never
+ * downward on missing, short or paused knowledge.
+ * @param demand what is known of the pool's load, closed up to now by `advance`.
  * @returns undefined when the pool is not configured.
  */
 export function decideCapacity(
   fleet: Fleet,
   poolName: string,
-  load: LoadHistory,
+  demand: PoolDemand,
   nowMs: number,
 ): CapacityDecision | undefined {
   const pool = fleet.config?.pools[poolName];
-  const settings = demandSettings(fleet, poolName);
-  if (!pool || !settings) return undefined;
+  if (!fleet.config || !pool) return undefined;
   const servers = serversOfPool(fleet, poolName);
-  const demand = demandOf(load, settings, nowMs);
+  const settings = settingsOf(fleet.config, pool, servers);
+  const seen = demand.demand(nowMs, settings);
   const floor = floorOf(fleet, poolName);
-  const order = [...servers].filter((server) => canBeChosen(server, nowMs)).sort(byPreference);
-  const enough = { minimum: floor, waiting: demand.parked + demand.inFlight > 0 };
-  const withHeadroom = 1 + pool.planner.headroom;
-  const needed = pick(order, { ...enough, rps: demand.forecastRps * withHeadroom }, nowMs);
-  const held = pick(
-    order,
-    { ...enough, rps: Math.max(demand.forecastRps, demand.holdRps) * withHeadroom },
+  const breakEven = breakEvenOf(servers);
+  const needs = needsOf(
+    demand,
+    seen,
+    settings,
+    floor,
+    breakEven,
+    capacityOf(servers.filter(({ state }) => takesRequests(state))),
     nowMs,
   );
-  const keepReason = reasonToKeepAll(fleet, poolName, demand);
+  const withHeadroom = 1 + pool.planner.headroom;
+  const minimum = Math.max(floor, needs.somebody ? 1 : 0);
+  const order = inOrderOfCost(servers.filter((server) => canBeChosen(server, nowMs)));
+  const needed = pick(order, { minimum, rps: needs.wakeRps * withHeadroom }, nowMs);
+  const kept = pick(order.filter(isAwake), { minimum, rps: needs.keepRps * withHeadroom }, nowMs);
+  const keepReason = reasonToKeepAll(fleet, poolName, seen, breakEven);
   const stays = (server: ServerView) =>
     isAwake(server) && (keepReason !== undefined || !isWorthSleeping(server));
-  const chosen = union(held, servers.filter(stays));
+  const chosen = union(union(needed, kept), servers.filter(stays));
   const target = withSpares(chosen, order, pool.spareServers);
   const inputs: CapacityDecision['inputs'] = {
-    demandRps: round(Math.max(demand.stableRps, demand.burstRps)),
-    stableRps: round(demand.stableRps),
-    burstRps: round(demand.burstRps),
-    parked: demand.parked,
-    inFlight: demand.inFlight,
-    proxies: demand.liveProxies,
-    observedForMs: demand.observedForMs,
+    nowRps: round(seen.nowRps),
+    levelRps: round(demand.levelRps),
+    keepRps: round(needs.keepRps),
+    risk: pool.planner.risk,
+    horizonMs: Math.round(settings.horizonMs),
+    parked: seen.parked,
+    inFlight: seen.inFlight,
+    proxies: seen.liveProxies,
+    observedForMs: seen.observedForMs,
     neededServers: needed.length,
-    holdServers: held.length,
+    keptServers: kept.length,
     capacityRps: round(capacityOf(target.filter((server) => counts(server, nowMs)))),
     countedServers: servers.filter((server) => server.state.lifecycle === 'ready').length,
     floor,
     spareServers: pool.spareServers,
     headroom: pool.planner.headroom,
-    breakEvenMs: settings.holdWindowMs,
+    breakEvenMs: Math.round(breakEven),
   };
   return {
     pool: poolName,
     target: target.map((server) => server.state.name).sort(),
     inputs,
-    forecastRps: round(demand.forecastRps),
+    forecastRps: round(needs.wakeRps),
     validForMs: pool.planner.leaseMs,
-    reason: explain(inputs, demand, target.length, servers.length, keepReason),
+    reason: explain(inputs, needs.wakeRps, seen, target.length, servers.length, keepReason),
   };
 }
 
-function canBeChosen({ state }: ServerView, nowMs: number): boolean {
-  if (state.cordoned) return false;
-  if (nowMs < (state.quarantinedUntilMs ?? 0)) return false;
-  const shouldServe = state.lifecycle === 'ready' || state.lifecycle === 'draining';
-  return !shouldServe || state.health === 'healthy';
+interface Needs {
+  /** Capacity that must be there or be woken. */
+  readonly wakeRps: number;
+  /** Capacity that is not put to sleep. */
+  readonly keepRps: number;
+  /** There is or may be somebody to serve. */
+  readonly somebody: boolean;
 }
 
-/** Is this server's capacity there, or will it be in its setup time? An overdue or stumbling wake is not counted. */
-function counts(server: ServerView, nowMs: number): boolean {
-  const { state } = server;
-  if (state.lifecycle === 'failed' || state.lifecycle === 'quarantined') return false;
-  if (state.lifecycle !== 'waking') return true;
-  return !state.wake?.attemptFailed && nowMs - state.sinceMs <= expectedSetupMs(server) * overdueSetupTimes;
-}
-
-function byPreference(a: ServerView, b: ServerView): number {
-  const wattsPerRps = ({ config }: ServerView) => config.energy.busyWatts / config.capacityRps;
-  return (
-    preference[a.state.lifecycle] - preference[b.state.lifecycle] ||
-    a.state.failedWakes - b.state.failedWakes ||
-    wattsPerRps(a) - wattsPerRps(b) ||
-    (a.state.name < b.state.name ? -1 : 1)
-  );
-}
-
-interface Need {
-  readonly rps: number;
-  readonly minimum: number;
-  /** Somebody waits or is being served: at least one server. */
-  readonly waiting: boolean;
-}
-
-/** The first servers of the order that together meet the need; one that can't be counted on is taken, not counted. */
-function pick(order: readonly ServerView[], need: Need, nowMs: number): ServerView[] {
-  const minimum = Math.max(need.minimum, need.waiting || need.rps > 0 ? 1 : 0);
-  const chosen: ServerView[] = [];
-  let capacityRps = 0;
-  let counted = 0;
-  for (const server of order) {
-    if (counted >= minimum && capacityRps >= need.rps) break;
-    chosen.push(server);
-    if (!counts(server, nowMs)) continue;
-    counted += 1;
-    capacityRps += server.config.capacityRps;
-  }
-  return chosen;
-}
-
-function withSpares(
-  chosen: readonly ServerView[],
-  order: readonly ServerView[],
-  spareServers: number,
-): ServerView[] {
-  const rest = order.filter((server) => !chosen.includes(server));
-  return [...chosen, ...rest.slice(0, spareServers)];
-}
-
-function union(chosen: readonly ServerView[], others: readonly ServerView[]): ServerView[] {
-  return [...chosen, ...others.filter((server) => !chosen.includes(server) && !server.state.cordoned)];
-}
-
-/** Known to be on, or on its way: one that nobody has looked at yet may be off, and is not woken for that. */
-function isAwake({ state }: ServerView): boolean {
-  if (state.lifecycle === 'waking') return state.wake !== undefined || state.powerState === 'on';
-  return state.lifecycle === 'ready' || state.lifecycle === 'draining';
-}
-
-/** A machine that draws as much asleep as idle is left on. */
-function isWorthSleeping({ config }: ServerView): boolean {
-  return Number.isFinite(breakEvenMs(config.energy));
+function needsOf(
+  demand: PoolDemand,
+  seen: Demand,
+  settings: DemandSettings,
+  floor: number,
+  breakEven: number,
+  servingRps: number,
+  nowMs: number,
+): Needs {
+  const waiting = seen.parked + seen.inFlight > 0;
+  // A pool that may sleep whole does so when nobody has come for a while; the forecast alone never says 0.
+  const isQuiet = !waiting && demand.quietForMs(nowMs) > Math.max(breakEven, settings.horizonMs);
+  if (isQuiet && floor === 0) return { wakeRps: 0, keepRps: 0, somebody: false };
+  let wakeRps = demand.upperRps(settings, wakeFactor);
+  // The queue is to be gone a minute after there is room again.
+  const isShort = seen.parked > 0 || seen.nowRps > servingRps;
+  if (isShort) wakeRps = Math.max(wakeRps, seen.nowRps + seen.parked / 60);
+  const isNew = seen.observedForMs < Math.min(longestCaution, cautiousSetups * settings.horizonMs);
+  if (isNew) wakeRps = Math.max(wakeRps, newcomerFactor * seen.nowRps);
+  const keepRps = Math.max(wakeRps, demand.heldUpperRps(settings.horizonMs * holdSetups));
+  return { wakeRps, keepRps, somebody: waiting || seen.nowRps > 0 || demand.levelRps > 0 };
 }
 
 /** Why nothing may sleep on what is known, if so. */
-function reasonToKeepAll(fleet: Fleet, poolName: string, demand: Demand): string | undefined {
-  const windowMs = plannerWindowMs(fleet, poolName);
+function reasonToKeepAll(
+  fleet: Fleet,
+  poolName: string,
+  demand: Demand,
+  windowMs: number,
+): string | undefined {
   if (fleet.pools[poolName]?.paused) return 'the planner is paused';
   if (demand.liveProxies === 0) return 'no proxy reports its load';
   if (demand.observedForMs < windowMs) {
@@ -195,32 +191,28 @@ function reasonToKeepAll(fleet: Fleet, poolName: string, demand: Demand): string
 
 function explain(
   inputs: CapacityDecision['inputs'],
-  demand: Demand,
+  forecastRps: number,
+  seen: Demand,
   targetCount: number,
   poolCount: number,
   keepReason: string | undefined,
 ): string {
   const parts = [
-    `${targetCount} of ${poolCount} servers awake: forecast ${round(demand.forecastRps)} requests/s ` +
-      `(now ${inputs.burstRps}, level ${inputs.stableRps}) with ${Math.round(inputs.headroom * 100)} % headroom ` +
-      `needs ${inputs.neededServers}`,
+    `${targetCount} of ${poolCount} servers awake: up to ${round(forecastRps)} requests/s within the setup time of ` +
+      `${seconds(inputs.horizonMs)} at risk ${inputs.risk} (now ${inputs.nowRps}, level ${inputs.levelRps}) ` +
+      `need ${inputs.neededServers}`,
   ];
-  if (inputs.holdServers > inputs.neededServers) {
-    parts.push(
-      `${inputs.holdServers} kept because ${round(demand.holdRps)} requests/s came within the break-even time of ${seconds(inputs.breakEvenMs)}`,
-    );
+  if (inputs.headroom > 0) parts.push(`headroom ${Math.round(inputs.headroom * 100)} %`);
+  if (inputs.keptServers > inputs.neededServers) {
+    parts.push(`${inputs.keptServers} kept for ${inputs.keepRps} requests/s, expected lately`);
   }
   if (inputs.parked > 0) parts.push(`${inputs.parked} requests parked`);
-  if (demand.missingProxies > 0)
-    parts.push(`${demand.missingProxies} proxies silent, counted with their last load`);
+  if (seen.missingProxies > 0)
+    parts.push(`${seen.missingProxies} proxies silent, counted with their last load`);
   if (inputs.spareServers > 0) parts.push(`${inputs.spareServers} spare`);
   if (inputs.neededServers <= inputs.floor) parts.push(`floor ${inputs.floor}`);
   if (keepReason) parts.push(`nothing sleeps: ${keepReason}`);
   return parts.join('; ');
-}
-
-function capacityOf(servers: readonly ServerView[]): number {
-  return servers.reduce((sum, server) => sum + server.config.capacityRps, 0);
 }
 
 function seconds(ms: number): string {

@@ -28,15 +28,18 @@ const ServerLoadSchema = Type.Object({
 });
 
 const DecisionInputsSchema = Type.Object({
-  demandRps: Rate,
-  stableRps: Rate,
-  burstRps: Rate,
+  /** The rate of now, the level the forecast sees, and the rate that servers are kept for. */
+  nowRps: Rate,
+  levelRps: Rate,
+  keepRps: Rate,
+  risk: Type.Number({ minimum: 0, maximum: 1 }),
+  horizonMs: DurationMs,
   parked: Count,
   inFlight: Count,
   proxies: Count,
   observedForMs: DurationMs,
   neededServers: Count,
-  holdServers: Count,
+  keptServers: Count,
   capacityRps: Rate,
   countedServers: Count,
   floor: Count,

@@ -30,7 +30,7 @@ describe('defaults', () => {
         rise: 2,
       },
       parking: { maxRequests: 1_000 },
-      planner: { leaseMs: 30_000, headroom: 0.2 },
+      planner: { leaseMs: 30_000, headroom: 0, risk: 0.001 },
       forwarding: { maxAttempts: 3 },
     });
     expect(servers.s1).toMatchObject({
@@ -52,7 +52,7 @@ describe('defaults', () => {
     expect(pools.web).toMatchObject({
       routes: [{ host: 'a.test', pathPrefix: '/' }],
       healthCheck: { probe: { kind: 'tcp' }, rise: 5, fall: 3 },
-      planner: { headroom: 0.5, stableWindowMs: 60_000 },
+      planner: { headroom: 0.5, risk: 0.001 },
     });
   });
 

@@ -2,13 +2,12 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Span } from '@opentelemetry/api';
 import type { Subscription } from '../../libs/bus/mod.ts';
 import {
+  createPoolDemand,
   decideCapacity,
   decisionIsNews,
-  emptyLoadHistory,
-  forgetProxies,
-  type LoadHistory,
-  observeLoad,
-  plannerWindowMs,
+  demandSettings,
+  type PoolDemand,
+  providedBy,
 } from '../../libs/domain/mod.ts';
 import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
@@ -22,9 +21,13 @@ const publishTimeoutMs = 5_000;
 
 /** Until the pool's settings are known. */
 const idleIntervalMs = 1_000;
+/** The load of the last day teaches a planner that has just started. */
+const rememberedMs = 86_400_000;
+/** A sample older than this comes from a replay, not from now. */
+const replayedMs = 10_000;
 
 interface PoolLoad {
-  history: LoadHistory;
+  readonly demand: PoolDemand;
   /** The trace of a request that waits: the next decision belongs to it. */
   traceparent: string | undefined;
 }
@@ -45,7 +48,7 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   const loadOf = (pool: string): PoolLoad => {
     let load = pools.get(pool);
     if (!load) {
-      load = { history: emptyLoadHistory, traceparent: undefined };
+      load = { demand: createPoolDemand(), traceparent: undefined };
       pools.set(pool, load);
     }
     return load;
@@ -53,9 +56,11 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   const observe = (event: EventOf<'LoadSampled'>) => {
     const load = loadOf(event.data.pool);
     const { proxy, intervalMs, arrivals, inFlight, parked, stopping } = event.data;
-    const windowMs = plannerWindowMs(view.fleet, event.data.pool);
-    const sample = { proxy, timeMs: event.timeMs, intervalMs, arrivals, inFlight, parked, stopping };
-    load.history = observeLoad(load.history, sample, windowMs);
+    load.demand.observe({ proxy, timeMs: event.timeMs, intervalMs, arrivals, inFlight, parked, stopping });
+    // What is read of the past teaches the forecast; what the servers could take at the time is not known any more.
+    const isPast = nowMs() - event.timeMs > replayedMs;
+    const settings = isPast ? demandSettings(view.fleet, event.data.pool) : undefined;
+    if (settings) load.demand.advance(event.timeMs, settings);
     if (parked === 0) return;
     load.traceparent = event.traceparent;
     loops.get(event.data.pool)?.wakeUp();
@@ -67,14 +72,10 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
       onError: (error) => log.warn({ pool, error: messageOf(error) }, 'no decision'),
     }),
   );
-  const longestWindowMs = Math.max(
-    0,
-    ...Object.keys(view.fleet.pools).map((pool) => plannerWindowMs(view.fleet, pool)),
-  );
   const subscription: Subscription = await bus.subscribe({
     stream: 'TELEMETRY',
     filter: subjectFilters.load,
-    startAt: { sinceMs: nowMs() - longestWindowMs },
+    startAt: { sinceMs: nowMs() - rememberedMs },
     onEvent: (event) => {
       if (event.type === 'LoadSampled') observe(event);
     },
@@ -101,9 +102,9 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
 
 async function decide(context: ServiceContext, view: FleetView, pool: string, load: PoolLoad): Promise<void> {
   const nowMs = context.nowMs();
-  const goneMs = view.fleet.config?.bounds.proxyGoneMs;
-  if (goneMs !== undefined) load.history = forgetProxies(load.history, nowMs, goneMs);
-  const decision = decideCapacity(view.fleet, pool, load.history, nowMs);
+  const settings = demandSettings(view.fleet, pool);
+  if (settings) load.demand.advance(nowMs, settings, providedBy(view.fleet, pool));
+  const decision = decideCapacity(view.fleet, pool, load.demand, nowMs);
   if (!decision || !decisionIsNews(view.fleet, decision, nowMs)) return;
   const { log } = context;
   const renewed = isDeepStrictEqual(view.fleet.pools[pool]?.decision?.target, decision.target);

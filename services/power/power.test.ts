@@ -40,15 +40,17 @@ async function start(servers: number, overrides: { bounds?: object; pool?: objec
 }
 
 const inputs: EventData<'CapacityDecided'>['inputs'] = {
-  demandRps: 1,
-  stableRps: 1,
-  burstRps: 1,
+  nowRps: 1,
+  levelRps: 1,
+  keepRps: 1,
+  risk: 0.001,
+  horizonMs: 1,
   parked: 0,
   inFlight: 0,
   proxies: 1,
   observedForMs: 1,
   neededServers: 1,
-  holdServers: 1,
+  keptServers: 1,
   capacityRps: 1,
   countedServers: 1,
   floor: 1,
