@@ -52,3 +52,16 @@ export function clairvoyantPlan(load: SimulatedLoad, facts: FleetFacts): Clairvo
   }
   return { energyWh: joules / secondsPerHour, wakes, awake };
 }
+
+/** What a fleet that knows only the highest rate and stays on for it takes, in Wh; the rest of it is asleep. */
+export function alwaysOnEnergyWh(load: SimulatedLoad, facts: FleetFacts): number {
+  let peakRps = 0;
+  let utilization = 0;
+  for (let second = 0; second < load.seconds; second += 1) {
+    peakRps = Math.max(peakRps, load.rate(second));
+    utilization += load.rate(second) / facts.capacityRps;
+  }
+  const on = Math.min(facts.servers, Math.ceil(peakRps / facts.capacityRps - tolerance));
+  const watts = on * facts.idleWatts + (facts.servers - on) * facts.offWatts;
+  return (load.seconds * watts + (facts.busyWatts - facts.idleWatts) * utilization) / secondsPerHour;
+}
