@@ -68,8 +68,10 @@ export function simulateRival(
 ): TimedResult {
   const definition = rivals[name];
   if (!definition) throw new Error(`no policy ${name}`);
-  const known = name === 'alwaysOn' ? { peakRps: peakOf(world) } : {};
-  const policy = definition.create(world.facts, { ...definition.defaults, ...known, ...parameters });
+  const told = { ...definition.defaults, ...parameters };
+  // It knows the peak; everyone else has to find out.
+  const known = told.peakRps === 0 ? { peakRps: peakOf(world) } : {};
+  const policy = definition.create(world.facts, { ...told, ...known });
   const timed = timedPolicy(withSpare(policy, spare, world.facts));
   return { ...simulateCounting(timed.policy, world.simulation()), decideMicros: timed.micros() };
 }

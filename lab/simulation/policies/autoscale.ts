@@ -14,7 +14,7 @@ export const autoscale: PolicyDefinition = {
   defaults: { waitSeconds: 120, packing: 10 },
   grid: {
     waitSeconds: [60, 120, 260, 600, 1_200, 1_800, 2_700, 3_600, 7_200],
-    packing: [3, 4, 5, 6, 7, 8, 9, 10],
+    packing: [2, 3, 4, 5, 6, 7, 8, 9, 10],
   },
   create: (facts, { waitSeconds = 120, packing = fullAt }) => {
     const perServer = (facts.capacityRps * Math.min(fullAt, packing)) / fullAt;

@@ -22,7 +22,7 @@ export const kpa: PolicyDefinition = {
   },
   grid: {
     stableWindowSeconds: [60, 300, 600],
-    targetUtilization: [0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+    targetUtilization: [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
     scaleDownDelaySeconds: [0, 300, 600, 1_200, 1_800, 2_700, 3_600],
   },
   create(facts, parameters) {

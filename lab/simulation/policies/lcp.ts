@@ -17,8 +17,8 @@ export const lcp: PolicyDefinition = {
   defaults: { slotSeconds: 60, delayWeight: 1, beta: 1 },
   grid: {
     slotSeconds: [20, 60, 300],
-    delayWeight: [0.01, 0.03, 0.1, 0.3, 1, 3, 10],
-    beta: [0.5, 1, 2, 4, 8, 16],
+    delayWeight: [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30],
+    beta: [0.5, 1, 2, 4, 8, 16, 32],
   },
   create(facts, { slotSeconds = 60, delayWeight = 1, beta = 1 }) {
     const cost = operatingCost(facts, slotSeconds, delayWeight);

@@ -12,7 +12,7 @@ export const reactive: PolicyDefinition = {
   defaults: { sampleSeconds: 20, margin: 0, downUtilization: 1, coolDownSeconds: 0 },
   grid: {
     sampleSeconds: [20, 60],
-    margin: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.3],
+    margin: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.3, 1.7, 2.2, 3],
     downUtilization: [1, 0.7],
     coolDownSeconds: [0, 300, 900, 1_800, 3_600],
   },
