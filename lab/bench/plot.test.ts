@@ -22,8 +22,10 @@ test('less energy stands lower, fewer late further left, none at the left end', 
 
 test('what is off the axis is left out, and texts are escaped', () => {
   const points = [{ lateness: 0.1, vsOptimal: 3 }];
-  const svg = plotSvg('a & b', [{ name: '<c>', highlighted: true, points }]);
+  const drawn = { name: '<c>', highlighted: false, points: [{ lateness: 0, vsOptimal: 1 }] };
+  const svg = plotSvg('a & b', [{ name: 'off', highlighted: true, points }, drawn]);
   expect(circles(svg)).toEqual([]);
+  expect(svg).not.toContain('off');
   expect(svg).toContain('a &amp; b');
   expect(svg).toContain('&lt;c&gt;');
 });

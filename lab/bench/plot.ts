@@ -47,13 +47,16 @@ export function plotSvg(title: string, series: readonly PlotSeries[], mostEnergy
       `<text x="${margin.left - 8}" y="${Number(at) + 4}" text-anchor="end">${(tenths / 10).toFixed(1)}</text>`,
     );
   }
-  const drawn = series.map((one, index) => {
-    const colour = colours[index % colours.length] ?? '#000';
-    const points = [...one.points]
-      .filter(({ vsOptimal }) => vsOptimal <= mostEnergy && vsOptimal >= leastEnergy)
-      .sort((a, b) => a.lateness - b.lateness);
-    return drawSeries(one, points, colour, index, x, y, right);
-  });
+  const visible = series
+    .map((one, index) => ({
+      ...one,
+      colour: colours[index % colours.length] ?? '#000',
+      points: one.points
+        .filter(({ vsOptimal }) => vsOptimal <= mostEnergy && vsOptimal >= leastEnergy)
+        .sort((a, b) => a.lateness - b.lateness),
+    }))
+    .filter(({ points }) => points.length > 0);
+  const drawn = visible.map((one, row) => drawSeries(one, margin.top + 14 + row * 19, x, y));
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">
 <style>.grid{stroke:#e3e2e0}text{fill:#37352f}</style>
 <rect width="${width}" height="${height}" fill="#fff"/>
@@ -67,14 +70,12 @@ ${drawn.join('\n')}
 }
 
 function drawSeries(
-  series: PlotSeries,
-  points: readonly PlotPoint[],
-  colour: string,
-  index: number,
+  series: PlotSeries & { readonly colour: string },
+  legendY: number,
   x: (lateness: number) => number,
   y: (energy: number) => number,
-  right: number,
 ): string {
+  const { points, colour } = series;
   const stroke = series.highlighted ? 2.5 : 1.2;
   const radius = series.highlighted ? 4.5 : 2.2;
   const at = points.map(({ lateness, vsOptimal }) => [x(lateness).toFixed(1), y(vsOptimal).toFixed(1)]);
@@ -87,7 +88,7 @@ function drawSeries(
           `<text x="${Number(at[point]?.[0]) + 7}" y="${Number(at[point]?.[1]) - 6}">${escaped(label)}</text>`,
         ],
   );
-  const legendY = margin.top + 14 + index * 19;
+  const right = width - margin.right;
   const legend = `<circle cx="${right + 18}" cy="${legendY - 4}" r="4" fill="${colour}"/><text x="${right + 28}" y="${legendY}">${escaped(series.name)}</text>`;
   return [line, ...marks, ...labels, legend].join('\n');
 }

@@ -49,6 +49,17 @@ test('a wake that is called off costs its setup power so far and serves nothing'
   expect(energyWh * 3_600).toBeCloseTo(3 * 200 * 140 + 150 * 10 + 50 * 200, 6);
 });
 
+test('setup times spread around their mean', () => {
+  const policy = { decide: ({ second }: { second: number }) => (second % 400 < 10 ? 1 : 4) };
+  const energies = [1, 2, 3].map((seed) => {
+    const spread = { setupSpread: 0.5, random: seededRandom(seed) };
+    return simulateCounting(policy, world(steady(0, 40_000), spread)).energyWh;
+  });
+  const even = simulateCounting(policy, world(steady(0, 40_000))).energyWh;
+  expect(new Set([even, ...energies]).size).toBe(4);
+  for (const energy of energies) expect(energy / even).toBeCloseTo(1, 1);
+});
+
 test('the same seed gives the same result, another one does not', () => {
   const run = (seed: number) => {
     const load = steady(100, 600);

@@ -84,6 +84,11 @@ test('sleeps through a gap only when that pays, and wakes in time', () => {
   expect(plan.wakes).toBe(1);
 });
 
+test('never sleeps through a gap shorter than the setup, however little that draws', () => {
+  const cheap = { ...facts, setupSeconds: 3, setupWatts: 1, offWatts: 0 };
+  expect([...clairvoyantPlan(loadOf([25, 15, 15, 25]), cheap).awake]).toEqual([3, 3, 3, 3]);
+});
+
 test('without a setup time it needs exactly what the load needs', () => {
   const plan = clairvoyantPlan(loadOf([25, 5, 0, 25]), { ...facts, setupSeconds: 0 });
   expect([...plan.awake]).toEqual([3, 1, 0, 3]);

@@ -100,6 +100,52 @@ test.each(Object.keys(rivals).filter((name) => name !== 'alwaysOn'))(
   },
 );
 
+/** The targets at some seconds, when `rate(second)` requests come and servers are ready as soon as they are wanted. */
+function targetsAt(name: string, rate: (second: number) => number, seconds: readonly number[]): number[] {
+  const policy = published(name);
+  const targets: number[] = [];
+  let ready = facts.servers;
+  for (let second = 0; second <= Math.max(...seconds); second += 1) {
+    const arrivals = second > 0 ? rate(second - 1) : 0;
+    ready = policy.decide({ second, arrivals, waiting: 0, ready, waking: 0 });
+    if (seconds.includes(second)) targets.push(ready);
+  }
+  return targets;
+}
+
+test('autoscale: what is idle for 120 s goes, what is needed comes at once', () => {
+  const rate = (second: number) => (second < 1_000 ? 590 : second < 2_000 ? 100 : 400);
+  expect(targetsAt('autoscale', rate, [119, 121, 1_000, 1_119, 1_121, 2_001])).toEqual([
+    14, 10, 10, 10, 2, 7,
+  ]);
+});
+
+test('autoscale: the idle time of a server starts when it is ready', () => {
+  const policy = published('autoscale');
+  let target = 0;
+  for (let second = 0; second < 600; second += 1) {
+    const ready = second <= 301 ? target || 14 : second < 560 ? 2 : target;
+    const arrivals = second > 300 && second < 310 ? 300 : 100;
+    target = policy.decide({ second, arrivals, waiting: 0, ready, waking: target - ready });
+  }
+  expect(target).toBe(5);
+});
+
+test('reactive: as many as the last 20 s needed', () => {
+  const rate = (second: number) => (second < 1_010 ? 590 : 100);
+  expect(targetsAt('reactive', rate, [1_000, 1_019, 1_020, 1_040])).toEqual([10, 10, 6, 2]);
+});
+
+test('kpa: means of 60 s at 70 %, of 6 s when they ask for twice what is ready', () => {
+  const rate = (second: number) => (second < 1_000 ? 80 : 300);
+  expect(targetsAt('kpa', rate, [1_000, 1_002, 1_006, 1_100])).toEqual([2, 4, 8, 8]);
+});
+
+test('peakHold: the greatest minute of the last half hour and 30 %', () => {
+  const rate = (second: number) => (second < 1_000 ? 590 : 100);
+  expect(targetsAt('peakHold', rate, [1_000, 2_700, 2_900])).toEqual([13, 13, 3]);
+});
+
 test('every default that can be tuned is in the definition, and every grid names a default', () => {
   for (const { defaults, grid } of Object.values(rivals)) {
     expect(Object.keys(defaults)).toEqual(expect.arrayContaining(Object.keys(grid)));
