@@ -50,10 +50,13 @@ export function combinations(grid: PolicyDefinition['grid'], stride: number): Pa
 }
 
 const refinements = 3;
+/** A grid has several good places: so many of them are looked at more closely. */
+const startsPerRefinement = 6;
 
 /**
  * What a policy could have reached, had its parameters been chosen with the series known: its published setting, the
- * whole grid, and then, around the best that is at most so late, the middles to the neighbours of each parameter.
+ * whole grid, and then, around the best ones that are at most so late, the middles to the neighbours of each parameter,
+ * three times over.
  * @param run must give the same figures for the same parameters.
  */
 export function tuneInHindsight(
@@ -80,19 +83,37 @@ export function tuneInHindsight(
   if (Object.keys(definition.grid).length === 0) return { published, best: undefined, settings: [published] };
   for (const parameters of combinations(definition.grid, stride)) evaluate(parameters);
   const tried = new Map(Object.entries(definition.grid).map(([name, values]) => [name, [...values]]));
-  let best = bestWithin([...settings.values()], lateness);
-  for (let round = 0; round < refinements && best; round += 1) {
-    const from = best;
+  for (let round = 0; round < refinements; round += 1) {
+    const starts = goodPlaces([...settings.values()], [...tried.keys()], lateness);
     for (const [name, values] of tried) {
-      for (const value of middles(values, from.parameters[name] ?? 0)) {
-        evaluate({ ...from.parameters, [name]: value });
-        values.push(value);
+      const fresh = new Set<number>();
+      for (const { parameters } of starts) {
+        for (const value of middles(values, parameters[name] ?? 0)) {
+          evaluate({ ...parameters, [name]: value });
+          fresh.add(value);
+        }
       }
+      values.push(...fresh);
     }
-    best = bestWithin([...settings.values()], lateness);
-    if (best === from) break;
   }
-  return { published, best, settings: [...settings.values()] };
+  const all = [...settings.values()];
+  return { published, best: bestWithin(all, lateness), settings: all };
+}
+
+/** The least energy for each value of each parameter, so that they lie apart; the best few of them. */
+function goodPlaces(settings: readonly Setting[], names: readonly string[], lateness: number): Setting[] {
+  const best = new Map<string, Setting>();
+  for (const setting of settings) {
+    if (latenessOf(setting.figures) > lateness) continue;
+    for (const name of names) {
+      const key = `${name} ${setting.parameters[name]}`;
+      const known = best.get(key);
+      if (!known || setting.figures.energyWh < known.figures.energyWh) best.set(key, setting);
+    }
+  }
+  return [...new Set(best.values())]
+    .sort((a, b) => a.figures.energyWh - b.figures.energyWh)
+    .slice(0, startsPerRefinement);
 }
 
 /** Half-way from a value to the nearest tried ones below and above; whole where all tried ones are. */

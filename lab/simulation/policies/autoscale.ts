@@ -13,7 +13,7 @@ export const autoscale: PolicyDefinition = {
   source: 'Gandhi et al., AutoScale, ACM TOCS 30(4), 2012, sections 3.5 and 4 (t_wait 120 s, p = 10)',
   defaults: { waitSeconds: 120, packing: 10 },
   grid: {
-    waitSeconds: [60, 120, 260, 600, 1_200, 1_800, 2_700, 3_600, 7_200],
+    waitSeconds: [20, 60, 120, 260, 600, 1_200, 1_800, 2_700, 3_600, 7_200],
     packing: [2, 3, 4, 5, 6, 7, 8, 9, 10],
   },
   create: (facts, { waitSeconds = 120, packing = fullAt }) => {

@@ -16,7 +16,7 @@ export const lcp: PolicyDefinition = {
   /** `beta`: switching cost in units of what this fleet's setup costs above being off. */
   defaults: { slotSeconds: 60, delayWeight: 1, beta: 1 },
   grid: {
-    slotSeconds: [20, 60, 300],
+    slotSeconds: [10, 60, 300],
     delayWeight: [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30],
     beta: [0.5, 1, 2, 4, 8, 16, 32],
   },

@@ -10,9 +10,9 @@ export const peakHold: PolicyDefinition = {
   source: 'the best rule with constant parameters; our own yardstick',
   defaults: { windowSeconds: 1_800, headroom: 0.3, averageSeconds: 60 },
   grid: {
-    windowSeconds: [60, 300, 600, 900, 1_200, 1_800, 2_700, 3_600, 5_400, 7_200, 14_400],
-    headroom: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3],
-    averageSeconds: [10, 60, 300],
+    windowSeconds: [20, 60, 300, 900, 1_800, 2_700, 3_600, 5_400, 7_200, 14_400],
+    headroom: [0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1.3, 2, 3],
+    averageSeconds: [5, 20, 60, 300],
   },
   create: (facts, { windowSeconds = 1_800, headroom = 0.3, averageSeconds = 60 }) => {
     const mean = createSlidingMean(averageSeconds);

@@ -11,8 +11,8 @@ export const reactive: PolicyDefinition = {
   source: 'Gandhi et al., AutoScale, ACM TOCS 30(4), 2012, section 3.2 (Reactive, with extra capacity)',
   defaults: { sampleSeconds: 20, margin: 0, downUtilization: 1, coolDownSeconds: 0 },
   grid: {
-    sampleSeconds: [20, 60],
-    margin: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.3, 1.7, 2.2, 3],
+    sampleSeconds: [5, 20, 60],
+    margin: [0.1, 0.2, 0.4, 0.6, 0.8, 1.1, 1.5, 2, 3],
     downUtilization: [1, 0.7],
     coolDownSeconds: [0, 300, 900, 1_800, 3_600],
   },
