@@ -1,5 +1,5 @@
 import type { SimulateOptions } from './options.ts';
-import type { DecideMicros, TimedResult } from './simulate.ts';
+import { type DecideMicros, roundedMicros, type TimedResult } from './simulate.ts';
 import { type Figures, figuresOf, type World } from './world.ts';
 
 /** What `nemuri simulate --json` prints. */
@@ -37,7 +37,7 @@ export function reportOf(run: {
     vsOptimal: run.mixed ? null : figures.vsOptimal,
     requests: result.requests,
     wakes: result.wakes,
-    decideMicros: result.decideMicros,
+    decideMicros: roundedMicros(result.decideMicros),
     simulatedSeconds: result.seconds,
     simulatedSecondsPerSecond: Math.round(result.seconds / Math.max(run.wallSeconds, 1e-6)),
     servers: world.facts.servers,

@@ -11,6 +11,11 @@ export interface DecideMicros {
   readonly p99: number;
 }
 
+/** To hundredths; the clock knows no more. */
+export function roundedMicros({ p50, p99 }: DecideMicros): DecideMicros {
+  return { p50: Number(p50.toFixed(2)), p99: Number(p99.toFixed(2)) };
+}
+
 export type TimedResult = SimulationResult & { readonly decideMicros: DecideMicros };
 
 /** Runs the production planner. @param options.config a fleet of mixed servers; left out: those of `facts`. */
@@ -116,7 +121,7 @@ function timedPolicy(policy: CountingPolicy) {
     },
   };
   const quantile = (share: number) =>
-    Number((micros[Math.min(micros.length - 1, Math.floor(share * micros.length))] ?? 0).toFixed(2));
+    micros[Math.min(micros.length - 1, Math.floor(share * micros.length))] ?? 0;
   return {
     policy: timed,
     micros(): DecideMicros {
