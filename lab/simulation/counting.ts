@@ -1,17 +1,22 @@
+import { spreadFactor } from '../rack/random.ts';
 import type { SimulatedLoad } from './load.ts';
 import type { CountingPolicy, FleetFacts } from './policies/policy.ts';
 import { createQueue } from './queue.ts';
-import { poisson } from './random.ts';
 
 export interface SimulationOptions {
   readonly load: SimulatedLoad;
   readonly facts: FleetFacts;
+  /** Requests that arrive in each second of the load (`drawArrivals`). */
+  readonly arrivals: Uint32Array;
+  /** For what the world draws beside the arrivals: failed wakes, setup times. In [0, 1). */
   readonly random: () => number;
   readonly serviceSeconds: number;
   /** Requests that may wait for capacity; more are refused. */
   readonly maxWaiting: number;
   /** Share of wakes that come to nothing. */
   readonly wakeFailure: number;
+  /** A setup takes `setupSeconds` times 1 ± this share, evenly spread. */
+  readonly setupSpread: number;
 }
 
 export interface SimulationResult {
@@ -56,7 +61,8 @@ export function simulateCounting(policy: CountingPolicy, options: SimulationOpti
     const target = Math.min(facts.servers, Math.max(0, Math.round(policy.decide(observation))));
     while (ready + wakes.length < target) {
       const fails = options.wakeFailure > 0 && random() < options.wakeFailure;
-      const setup = facts.setupSeconds * (fails ? failureNoticedSetups : 1);
+      const spread = options.setupSpread > 0 ? spreadFactor(random, options.setupSpread) : 1;
+      const setup = facts.setupSeconds * (fails ? failureNoticedSetups : spread);
       wakes.push({ endsAt: second + setup, fails });
       wakes.sort((a, b) => a.endsAt - b.endsAt);
       wakeCount += 1;
@@ -64,8 +70,7 @@ export function simulateCounting(policy: CountingPolicy, options: SimulationOpti
     while (ready + wakes.length > target && wakes.length > 0) wakes.pop();
     ready = Math.min(ready, target);
 
-    // What the whole fleet could never serve is left out, as the series' peaks are.
-    arrivals = Math.min(poisson(load.rate(second), random), facts.servers * facts.capacityRps);
+    arrivals = options.arrivals[second] ?? 0;
     const capacity = ready * facts.capacityRps;
     const step = queue.step(arrivals, capacity);
     requests += arrivals;

@@ -1,4 +1,5 @@
 import { rateAt, type Trace } from '../traces/trace.ts';
+import { poisson } from './random.ts';
 
 /** The load of a simulated run: a series scaled to the size of the fleet. Rates in requests/s. */
 export interface SimulatedLoad {
@@ -30,4 +31,27 @@ export function scaleLoad(trace: Trace, peakRps: number, capacityRps: number): S
     rates[second] = Math.min(rate, capacityRps);
   }
   return { seconds, cappedSeconds, rate: (second) => rates[second] ?? 0 };
+}
+
+/** The requests of a run: how many arrive in each second, and how many were cut off. */
+export interface Arrivals {
+  readonly perSecond: Uint32Array;
+  readonly cappedRequests: number;
+}
+
+/**
+ * Poisson arrivals around the rate, drawn before the run, so that every policy sees the same ones whatever else it
+ * draws. What would exceed `capacityRps`, that of the whole fleet, in a second is cut off and counted: else the whole
+ * fleet could not serve a capped load in time, and that would be counted against every policy.
+ * @param random in [0, 1)
+ */
+export function drawArrivals(load: SimulatedLoad, capacityRps: number, random: () => number): Arrivals {
+  const most = Math.floor(capacityRps);
+  let cappedRequests = 0;
+  const perSecond = Uint32Array.from({ length: load.seconds }, (_none, second) => {
+    const drawn = poisson(load.rate(second), random);
+    cappedRequests += Math.max(0, drawn - most);
+    return Math.min(drawn, most);
+  });
+  return { perSecond, cappedRequests };
 }

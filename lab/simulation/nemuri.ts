@@ -1,11 +1,9 @@
 import {
   createPoolDemand,
   decideCapacity,
-  demandSettings,
   type Fleet,
   foldInto,
   initialFleet,
-  providedBy,
 } from '../../libs/domain/mod.ts';
 import {
   type EventDraft,
@@ -15,10 +13,10 @@ import {
   subjectOf,
 } from '../../libs/events/mod.ts';
 import { parseConfig } from '../../libs/runtime/config.ts';
+import { spreadFactor } from '../rack/random.ts';
 import { failureNoticedSetups, type SimulationOptions, type SimulationResult } from './counting.ts';
 import type { FleetFacts } from './policies/policy.ts';
 import { createQueue } from './queue.ts';
-import { poisson } from './random.ts';
 
 export interface NemuriOptions extends SimulationOptions {
   /** Accepted share of late requests; default that of the configuration. */
@@ -87,7 +85,7 @@ interface Machine {
  * off, as in production.
  */
 export function simulateNemuri(options: NemuriOptions): NemuriResult {
-  const { load, facts, random, wakeFailure } = options;
+  const { load, facts } = options;
   const config = options.config ?? configOf(facts, options.risk, options.spare);
   const [pool = 'web'] = Object.keys(config.pools);
   const world = createWorld(config, pool);
@@ -106,13 +104,11 @@ export function simulateNemuri(options: NemuriOptions): NemuriResult {
     }
     if (second % decideEverySeconds === 0) {
       const startedMs = performance.now();
-      const settings = demandSettings(world.fleet, pool);
-      if (settings) demand.advance(nowMs, settings, providedBy(world.fleet, pool));
       const decision = decideCapacity(world.fleet, pool, demand, nowMs);
       micros.push((performance.now() - startedMs) * 1_000);
-      if (decision) totals.wakes += world.follow(new Set(decision.target), second, wakeFailure, random);
+      if (decision) totals.wakes += world.follow(new Set(decision.target), second, options);
     }
-    arrivals = Math.min(poisson(load.rate(second), random), world.wholeRps);
+    arrivals = options.arrivals[second] ?? 0;
     const step = queue.step(arrivals, world.readyRps());
     totals.requests += arrivals;
     totals.late += step.late;
@@ -147,7 +143,6 @@ function createWorld(config: FleetConfig, pool: string) {
         wakeId: '',
       }),
     );
-  const wholeRps = machines.reduce((sum, machine) => sum + machine.capacityRps, 0);
   let sequence = 0;
   let wakeNumber = 0;
   const publish = (draft: EventDraft, second: number) => {
@@ -177,12 +172,18 @@ function createWorld(config: FleetConfig, pool: string) {
     const untilMs = epochMs + second * 1_000 + config.bounds.quarantineMs;
     publish({ type: 'ServerQuarantined', data: { ...about(machine), untilMs, reason: 'simulated' } }, second);
   };
-  const wake = (machine: Machine, second: number, fails: boolean) => {
+  const wake = (
+    machine: Machine,
+    second: number,
+    { wakeFailure, setupSpread, random }: SimulationOptions,
+  ) => {
+    const fails = wakeFailure > 0 && random() < wakeFailure;
+    const spread = setupSpread > 0 ? spreadFactor(random, setupSpread) : 1;
     wakeNumber += 1;
     machine.state = 'waking';
     machine.fails = fails;
     machine.wakeId = `w${wakeNumber}`;
-    machine.endsAt = second + (machine.energy.setupTimeMs / 1_000) * (fails ? failureNoticedSetups : 1);
+    machine.endsAt = second + (machine.energy.setupTimeMs / 1_000) * (fails ? failureNoticedSetups : spread);
     publish(
       { type: 'WakeRequested', data: { ...about(machine), wakeId: machine.wakeId, reason: 'simulated' } },
       second,
@@ -206,7 +207,6 @@ function createWorld(config: FleetConfig, pool: string) {
   }
   return {
     fleet,
-    wholeRps,
     advance(second: number) {
       for (const machine of machines) {
         if (machine.state !== 'waking' || machine.endsAt > second) continue;
@@ -215,13 +215,13 @@ function createWorld(config: FleetConfig, pool: string) {
       }
     },
     /** Wakes what is wanted and puts to sleep what is not. @returns the number of wakes. */
-    follow(target: ReadonlySet<string>, second: number, wakeFailure: number, random: () => number): number {
+    follow(target: ReadonlySet<string>, second: number, options: SimulationOptions): number {
       let wakes = 0;
       for (const machine of machines) {
         const isWanted = target.has(machine.name);
         if (isWanted && machine.state === 'off') {
           wakes += 1;
-          wake(machine, second, wakeFailure > 0 && random() < wakeFailure);
+          wake(machine, second, options);
         } else if (!isWanted && machine.state === 'on') sleep(machine, second);
       }
       return wakes;

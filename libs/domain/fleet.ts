@@ -152,21 +152,42 @@ export function serverViewOf(fleet: Fleet, name: string): ServerView | undefined
   return state && config && pool ? { state, config, pool } : undefined;
 }
 
+/** Which servers each pool has, in the order of their names: made once for a configuration, which never changes. */
+const poolMembers = new WeakMap<FleetConfig, ReadonlyMap<string, readonly string[]>>();
+
+/** Names, in order. */
+export function membersOf(config: FleetConfig, poolName: string): readonly string[] {
+  let members = poolMembers.get(config);
+  if (!members) {
+    const byPool = new Map<string, string[]>();
+    for (const name of Object.keys(config.servers).sort()) {
+      const pool = config.servers[name]?.pool ?? '';
+      const known = byPool.get(pool);
+      if (known) known.push(name);
+      else byPool.set(pool, [name]);
+    }
+    poolMembers.set(config, byPool);
+    members = byPool;
+  }
+  return members.get(poolName) ?? [];
+}
+
 /** The servers of a pool in the order of their names. Empty for an unknown pool. */
 export function serversOfPool(fleet: Fleet, poolName: string): ServerView[] {
   const pool = fleet.config?.pools[poolName];
   if (!fleet.config || !pool) return [];
   const views: ServerView[] = [];
-  for (const [name, config] of Object.entries(fleet.config.servers)) {
+  for (const name of membersOf(fleet.config, poolName)) {
     const state = fleet.servers[name];
-    if (state && config.pool === poolName) views.push({ state, config, pool });
+    const config = fleet.config.servers[name];
+    if (state && config) views.push({ state, config, pool });
   }
-  return views.sort((a, b) => (a.state.name < b.state.name ? -1 : 1));
+  return views;
 }
 
 /** The servers that a pool must always keep awake: its floor, or more when pinned; never more than it has. */
 export function floorOf(fleet: Fleet, poolName: string): number {
   const configured = fleet.config?.pools[poolName]?.minServers ?? 0;
   const pinned = fleet.pools[poolName]?.pinnedServers ?? 0;
-  return Math.min(Math.max(configured, pinned), serversOfPool(fleet, poolName).length);
+  return Math.min(Math.max(configured, pinned), fleet.config ? membersOf(fleet.config, poolName).length : 0);
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { FleetConfig } from '../events/mod.ts';
 import type { Fleet } from './fleet.ts';
-import { decideCapacity, decisionIsNews, plannerWindowMs, providedBy } from './planner.ts';
+import { decideCapacity, decisionIsNews } from './planner.ts';
 import type { PoolDemand } from './poolDemand.ts';
 import { expectedSetupMs } from './selection.ts';
 import type { Lifecycle, ServerState } from './server.ts';
@@ -149,7 +149,6 @@ describe('enough and no more', () => {
     expect(reason).toContain('2 of 6 servers awake');
     expect(validForMs).toBe(30_000);
     expect(decideCapacity(fleetOf(6), 'unknown', load(1), nowMs)).toBeUndefined();
-    expect(plannerWindowMs(fleetOf(6), 'unknown')).toBe(0);
   });
 });
 
@@ -161,7 +160,6 @@ describe('fail awake: nothing leaves the target', () => {
   });
 
   test('while the load is known for less than the break-even time', () => {
-    expect(plannerWindowMs(fleetOf(5), 'web')).toBe(38_000);
     expect(target(fleetOf(5), load(0, 37))).toEqual(awake);
     expect(target(fleetOf(5), load(0, 38))).toEqual(['s1']);
   });
@@ -252,9 +250,15 @@ describe('hysteresis', () => {
   });
 });
 
-test('what is provided is what takes requests', () => {
-  expect(providedBy(fleetOf(2), 'web')).toEqual({ readyRps: 200, wholePool: false });
-  expect(providedBy(fleetOf(6), 'web')).toEqual({ readyRps: 600, wholePool: true });
+test('the load is measured against what the servers that take requests can do', () => {
+  const learned: unknown[] = [];
+  const demand = { ...load(50), advance: (...args: unknown[]) => void learned.push(args[2]) };
+  decide(fleetOf(2), demand);
+  decide(fleetOf(6), demand);
+  expect(learned).toEqual([
+    { readyRps: 200, wholePool: false },
+    { readyRps: 600, wholePool: true },
+  ]);
 });
 
 describe('news', () => {

@@ -1,18 +1,14 @@
 import type { DraftOf, FleetConfig, PoolConfig } from '../events/mod.ts';
 import type { Demand } from './demand.ts';
-import { breakEvenMs } from './energy.ts';
-import { type Fleet, floorOf, type ServerView, serversOfPool } from './fleet.ts';
+import { type Fleet, floorOf, serversOfPool } from './fleet.ts';
 import { type DemandSettings, type PoolDemand, type Provided, wakeFactor } from './poolDemand.ts';
-import { takesRequests } from './routing.ts';
 import {
-  canBeChosen,
   capacityOf,
-  counts,
   expectedSetupMs,
   inOrderOfCost,
-  isAwake,
-  isWorthSleeping,
+  type Prospect,
   pick,
+  prospectsOf,
   union,
   withSpares,
 } from './selection.ts';
@@ -33,13 +29,17 @@ const holdSetups = 0.25;
 export function demandSettings(fleet: Fleet, poolName: string): DemandSettings | undefined {
   const pool = fleet.config?.pools[poolName];
   if (!fleet.config || !pool) return undefined;
-  return settingsOf(fleet.config, pool, serversOfPool(fleet, poolName));
+  const setupTimes = serversOfPool(fleet, poolName).map(expectedSetupMs);
+  return settingsOf(
+    fleet.config,
+    pool,
+    setupTimes.reduce((longest, ms) => Math.max(longest, ms), 1),
+  );
 }
 
-function settingsOf({ bounds }: FleetConfig, { planner }: PoolConfig, servers: readonly ServerView[]) {
-  const setupTimes = servers.map(expectedSetupMs);
+function settingsOf({ bounds }: FleetConfig, { planner }: PoolConfig, horizonMs: number): DemandSettings {
   return {
-    horizonMs: setupTimes.reduce((longest, ms) => Math.max(longest, ms), 1),
+    horizonMs,
     sampleIntervalMs: bounds.sampleIntervalMs,
     burstWindowMs: planner.burstWindowMs,
     risk: planner.risk,
@@ -48,25 +48,29 @@ function settingsOf({ bounds }: FleetConfig, { planner }: PoolConfig, servers: r
   };
 }
 
-/** How far back the load of this pool must be known before its planner may decide downward, in ms: the break-even time. */
-export function plannerWindowMs(fleet: Fleet, poolName: string): number {
-  return breakEvenOf(serversOfPool(fleet, poolName));
+/** What a pool's servers come to, taken together. */
+interface Traits {
+  /** The longest setup time that is expected. */
+  readonly horizonMs: number;
+  /** The longest break-even time of those that are worth sleeping. */
+  readonly breakEvenMs: number;
+  readonly provided: Provided;
 }
 
-function breakEvenOf(servers: readonly ServerView[]): number {
-  let longest = 0;
-  for (const server of servers) {
-    const ms = breakEvenMs(server.config.energy, expectedSetupMs(server));
-    if (Number.isFinite(ms)) longest = Math.max(longest, ms);
+function traitsOf(servers: readonly Prospect[]): Traits {
+  let horizonMs = 1;
+  let longestBreakEvenMs = 0;
+  let readyRps = 0;
+  let readyServers = 0;
+  for (const { setupTimeMs, breakEvenMs, takesRequests, capacityRps } of servers) {
+    horizonMs = Math.max(horizonMs, setupTimeMs);
+    if (Number.isFinite(breakEvenMs)) longestBreakEvenMs = Math.max(longestBreakEvenMs, breakEvenMs);
+    if (!takesRequests) continue;
+    readyRps += capacityRps;
+    readyServers += 1;
   }
-  return longest;
-}
-
-/** What the servers that serve now can take, and whether more could be woken: what the load is measured against. */
-export function providedBy(fleet: Fleet, poolName: string): Provided {
-  const servers = serversOfPool(fleet, poolName);
-  const ready = servers.filter(({ state }) => takesRequests(state));
-  return { readyRps: capacityOf(ready), wholePool: ready.length === servers.length };
+  const provided = { readyRps, wholePool: readyServers === servers.length };
+  return { horizonMs, breakEvenMs: longestBreakEvenMs, provided };
 }
 
 /**
@@ -74,7 +78,7 @@ export function providedBy(fleet: Fleet, poolName: string): Provided {
  * the accepted risk; at least the floor; and spare servers for a failure. A server is woken when the risk without it
  * is twice the accepted one, and sleeps when half of it was never reached for a quarter of the setup time. Never
  * downward on missing, short or paused knowledge.
- * @param demand what is known of the pool's load, closed up to now by `advance`.
+ * @param demand what is known of the pool's load; its steps up to now are closed here.
  * @returns undefined when the pool is not configured.
  */
 export function decideCapacity(
@@ -85,28 +89,25 @@ export function decideCapacity(
 ): CapacityDecision | undefined {
   const pool = fleet.config?.pools[poolName];
   if (!fleet.config || !pool) return undefined;
-  const servers = serversOfPool(fleet, poolName);
-  const settings = settingsOf(fleet.config, pool, servers);
+  const servers = prospectsOf(fleet, poolName, nowMs);
+  const { horizonMs, breakEvenMs: breakEven, provided } = traitsOf(servers);
+  const settings = settingsOf(fleet.config, pool, horizonMs);
+  demand.advance(nowMs, settings, provided);
   const seen = demand.demand(nowMs, settings);
   const floor = floorOf(fleet, poolName);
-  const breakEven = breakEvenOf(servers);
-  const needs = needsOf(
-    demand,
-    seen,
-    settings,
-    floor,
-    breakEven,
-    capacityOf(servers.filter(({ state }) => takesRequests(state))),
-    nowMs,
-  );
+  const needs = needsOf(demand, seen, settings, floor, breakEven, provided.readyRps, nowMs);
   const withHeadroom = 1 + pool.planner.headroom;
   const minimum = Math.max(floor, needs.somebody ? 1 : 0);
-  const order = inOrderOfCost(servers.filter((server) => canBeChosen(server, nowMs)));
-  const needed = pick(order, { minimum, rps: needs.wakeRps * withHeadroom }, nowMs);
-  const kept = pick(order.filter(isAwake), { minimum, rps: needs.keepRps * withHeadroom }, nowMs);
-  const keepReason = reasonToKeepAll(fleet, poolName, seen, breakEven);
-  const stays = (server: ServerView) =>
-    isAwake(server) && (keepReason !== undefined || !isWorthSleeping(server));
+  const order = inOrderOfCost(servers);
+  const needed = pick(order, { minimum, rps: needs.wakeRps * withHeadroom });
+  const kept = pick(
+    order.filter(({ isAwake }) => isAwake),
+    { minimum, rps: needs.keepRps * withHeadroom },
+  );
+  const keepReason = reasonToKeepAll(fleet, poolName, servers, seen, breakEven);
+  // A machine that draws as much asleep as idle is left on.
+  const stays = (server: Prospect) =>
+    server.isAwake && (keepReason !== undefined || !Number.isFinite(server.breakEvenMs));
   const chosen = union(union(needed, kept), servers.filter(stays));
   const target = withSpares(chosen, order, pool.spareServers);
   const inputs: CapacityDecision['inputs'] = {
@@ -121,8 +122,8 @@ export function decideCapacity(
     observedForMs: seen.observedForMs,
     neededServers: needed.length,
     keptServers: kept.length,
-    capacityRps: round(capacityOf(target.filter((server) => counts(server, nowMs)))),
-    countedServers: servers.filter((server) => server.state.lifecycle === 'ready').length,
+    capacityRps: round(capacityOf(target.filter((server) => server.counts))),
+    countedServers: servers.filter(({ lifecycle }) => lifecycle === 'ready').length,
     floor,
     spareServers: pool.spareServers,
     headroom: pool.planner.headroom,
@@ -130,7 +131,7 @@ export function decideCapacity(
   };
   return {
     pool: poolName,
-    target: target.map((server) => server.state.name).sort(),
+    target: target.map(({ name }) => name).sort(),
     inputs,
     forecastRps: round(needs.wakeRps),
     validForMs: pool.planner.leaseMs,
@@ -174,6 +175,7 @@ function needsOf(
 function reasonToKeepAll(
   fleet: Fleet,
   poolName: string,
+  servers: readonly Prospect[],
   demand: Demand,
   windowMs: number,
 ): string | undefined {
@@ -182,8 +184,8 @@ function reasonToKeepAll(
   if (demand.observedForMs < windowMs) {
     return `the load is known for ${seconds(demand.observedForMs)} of the ${seconds(windowMs)} that a sleep asks for`;
   }
-  const ready = serversOfPool(fleet, poolName).filter(({ state }) => state.lifecycle === 'ready');
-  if (ready.length > 0 && ready.every(({ state }) => state.health === 'unhealthy')) {
+  const ready = servers.filter(({ lifecycle }) => lifecycle === 'ready');
+  if (ready.length > 0 && ready.every(({ isUnhealthy }) => isUnhealthy)) {
     return 'every ready server is unhealthy, as it would look to a prober whose network is dead';
   }
   return undefined;

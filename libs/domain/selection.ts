@@ -1,6 +1,8 @@
+import type { FleetConfig } from '../events/mod.ts';
 import { breakEvenMs } from './energy.ts';
-import type { ServerView } from './fleet.ts';
-import type { Lifecycle } from './server.ts';
+import { type Fleet, membersOf, type ServerView } from './fleet.ts';
+import { takesRequests } from './routing.ts';
+import type { Lifecycle, ServerState } from './server.ts';
 
 /** A wake that takes longer than this many setup times is not counted on: a substitute is woken. */
 const overdueSetupTimes = 1.5;
@@ -17,45 +19,128 @@ const inconvenienceWatts: Readonly<Record<Lifecycle, number>> = {
   quarantined: 10_000,
 };
 
-/** The longest of the last measured setup times, or what the config says while there is none; in ms. */
-export function expectedSetupMs(server: ServerView): number {
-  const measured = server.state.setupTimesMs;
-  return measured.length > 0 ? Math.max(...measured) : server.config.energy.setupTimeMs;
+/**
+ * What a planner has to know of one server, looked up once: a fleet may have ten thousand, and each decision goes over
+ * them several times.
+ */
+export interface Prospect {
+  readonly name: string;
+  readonly capacityRps: number;
+  /** Watts at full load for each request/s, with what it takes to have it serve: the smaller, the earlier chosen. */
+  readonly cost: number;
+  readonly setupTimeMs: number;
+  /** Infinity where sleep saves nothing. */
+  readonly breakEvenMs: number;
+  readonly lifecycle: Lifecycle;
+  readonly isUnhealthy: boolean;
+  readonly isCordoned: boolean;
+  readonly takesRequests: boolean;
+  readonly canBeChosen: boolean;
+  /** Its capacity is there, or will be in its setup time. An overdue or stumbling wake is not counted on. */
+  readonly counts: boolean;
+  /** Known to be on, or on its way: one that nobody has looked at yet may be off, and is not woken for that. */
+  readonly isAwake: boolean;
 }
 
-export function canBeChosen({ state }: ServerView, nowMs: number): boolean {
+function prospectOf(server: ServerView, nowMs: number): Prospect {
+  const { state, config } = server;
+  const setupTimeMs = expectedSetupMs(server);
+  const breakEven = breakEvenMs(config.energy, setupTimeMs);
+  return {
+    name: state.name,
+    capacityRps: config.capacityRps,
+    cost: costOf(server, breakEven, setupTimeMs),
+    setupTimeMs,
+    breakEvenMs: breakEven,
+    lifecycle: state.lifecycle,
+    isUnhealthy: state.health === 'unhealthy',
+    isCordoned: state.cordoned,
+    takesRequests: takesRequests(state),
+    canBeChosen: canBeChosen(server, nowMs),
+    counts: counts(server, setupTimeMs, nowMs),
+    isAwake: isAwake(server),
+  };
+}
+
+interface Known {
+  readonly state: ServerState;
+  readonly prospect: Prospect;
+}
+
+/** What was made of each server's state last: most do not change from one decision to the next. */
+const lastProspects = new WeakMap<FleetConfig, Map<string, (Known | undefined)[]>>();
+
+/** All servers of a pool as prospects, in the order of their names. Empty for an unknown pool. */
+export function prospectsOf(fleet: Fleet, poolName: string, nowMs: number): Prospect[] {
+  const { config } = fleet;
+  const pool = config?.pools[poolName];
+  if (!config || !pool) return [];
+  const byPool = lastProspects.get(config) ?? new Map<string, (Known | undefined)[]>();
+  lastProspects.set(config, byPool);
+  const known = byPool.get(poolName) ?? [];
+  byPool.set(poolName, known);
+  const prospects: Prospect[] = [];
+  for (const [index, name] of membersOf(config, poolName).entries()) {
+    const state = fleet.servers[name];
+    const serverConfig = config.servers[name];
+    if (!state || !serverConfig) continue;
+    const last = known[index];
+    // A wake grows overdue and a quarantine ends by time alone.
+    const isTimeless = state.lifecycle !== 'waking' && state.quarantinedUntilMs === undefined;
+    if (last?.state === state && isTimeless) {
+      prospects.push(last.prospect);
+      continue;
+    }
+    const prospect = prospectOf({ state, config: serverConfig, pool }, nowMs);
+    known[index] = { state, prospect };
+    prospects.push(prospect);
+  }
+  return prospects;
+}
+
+/** The longest of the last measured setup times, or what the config says while there is none; in ms. */
+export function expectedSetupMs({ state, config }: ServerView): number {
+  let longestMs = 0;
+  for (const ms of state.setupTimesMs) if (ms > longestMs) longestMs = ms;
+  return longestMs > 0 ? longestMs : config.energy.setupTimeMs;
+}
+
+function canBeChosen({ state }: ServerView, nowMs: number): boolean {
   if (state.cordoned) return false;
   if (nowMs < (state.quarantinedUntilMs ?? 0)) return false;
   const shouldServe = state.lifecycle === 'ready' || state.lifecycle === 'draining';
   return !shouldServe || state.health === 'healthy';
 }
 
-/** Is this server's capacity there, or will it be in its setup time? An overdue or stumbling wake is not counted. */
-export function counts(server: ServerView, nowMs: number): boolean {
-  const { state } = server;
+function counts({ state }: ServerView, setupTimeMs: number, nowMs: number): boolean {
   if (state.lifecycle === 'failed' || state.lifecycle === 'quarantined') return false;
   if (state.lifecycle !== 'waking') return true;
-  return !state.wake?.attemptFailed && nowMs - state.sinceMs <= expectedSetupMs(server) * overdueSetupTimes;
+  return !state.wake?.attemptFailed && nowMs - state.sinceMs <= setupTimeMs * overdueSetupTimes;
+}
+
+function isAwake({ state }: ServerView): boolean {
+  if (state.lifecycle === 'waking') return state.wake !== undefined || state.powerState === 'on';
+  return state.lifecycle === 'ready' || state.lifecycle === 'draining';
 }
 
 /**
- * The servers, those first that serve most cheaply: watts at full load for each request/s; to wake one costs its setup
- * energy, so one that sleeps is taken for one that is awake only when it is cheaper by as much.
+ * To wake a server costs its setup energy: one that sleeps is taken for one that is awake only when it is cheaper by as
+ * much.
  */
-export function inOrderOfCost(servers: readonly ServerView[]): ServerView[] {
-  return servers
-    .map((server) => ({ server, cost: costOf(server) }))
-    .sort((a, b) => a.cost - b.cost || (a.server.state.name < b.server.state.name ? -1 : 1))
-    .map(({ server }) => server);
-}
-
-function costOf({ state, config }: ServerView): number {
+function costOf({ state, config }: ServerView, breakEven: number, setupTimeMs: number): number {
   const { energy, capacityRps } = config;
   const mustBeWoken = state.lifecycle === 'asleep' || state.lifecycle === 'stopping';
-  const repaidMs = repaidBreakEvens * breakEvenMs(energy);
-  const wakeWatts = mustBeWoken && repaidMs > 0 ? (energy.setupWatts * energy.setupTimeMs) / repaidMs : 0;
+  const wakeWatts =
+    mustBeWoken && breakEven > 0 ? (energy.setupWatts * setupTimeMs) / (repaidBreakEvens * breakEven) : 0;
   const failedWatts = 1_000 * state.failedWakes;
   return (energy.busyWatts + wakeWatts + inconvenienceWatts[state.lifecycle] + failedWatts) / capacityRps;
+}
+
+/** Those that may be chosen, those first that serve most cheaply; among equals by name. */
+export function inOrderOfCost(servers: readonly Prospect[]): Prospect[] {
+  return servers
+    .filter((server) => server.canBeChosen)
+    .sort((a, b) => a.cost - b.cost || (a.name < b.name ? -1 : 1));
 }
 
 export interface Need {
@@ -65,45 +150,36 @@ export interface Need {
 }
 
 /** The first servers of the order that together meet the need; one that can't be counted on is taken, not counted. */
-export function pick(order: readonly ServerView[], need: Need, nowMs: number): ServerView[] {
-  const chosen: ServerView[] = [];
+export function pick(order: readonly Prospect[], need: Need): Prospect[] {
+  const chosen: Prospect[] = [];
   let capacityRps = 0;
   let counted = 0;
   for (const server of order) {
     if (counted >= need.minimum && capacityRps >= need.rps) break;
     chosen.push(server);
-    if (!counts(server, nowMs)) continue;
+    if (!server.counts) continue;
     counted += 1;
-    capacityRps += server.config.capacityRps;
+    capacityRps += server.capacityRps;
   }
   return chosen;
 }
 
 export function withSpares(
-  chosen: readonly ServerView[],
-  order: readonly ServerView[],
+  chosen: readonly Prospect[],
+  order: readonly Prospect[],
   spareServers: number,
-): ServerView[] {
+): Prospect[] {
+  if (spareServers === 0) return [...chosen];
   const known = new Set(chosen);
   return [...chosen, ...order.filter((server) => !known.has(server)).slice(0, spareServers)];
 }
 
-export function union(chosen: readonly ServerView[], others: readonly ServerView[]): ServerView[] {
+/** Both, each server once; of `others` the cordoned are left out. */
+export function union(chosen: readonly Prospect[], others: readonly Prospect[]): Prospect[] {
   const known = new Set(chosen);
-  return [...chosen, ...others.filter((server) => !known.has(server) && !server.state.cordoned)];
+  return [...chosen, ...others.filter((server) => !known.has(server) && !server.isCordoned)];
 }
 
-/** Known to be on, or on its way: one that nobody has looked at yet may be off, and is not woken for that. */
-export function isAwake({ state }: ServerView): boolean {
-  if (state.lifecycle === 'waking') return state.wake !== undefined || state.powerState === 'on';
-  return state.lifecycle === 'ready' || state.lifecycle === 'draining';
-}
-
-/** A machine that draws as much asleep as idle is left on. */
-export function isWorthSleeping({ config }: ServerView): boolean {
-  return Number.isFinite(breakEvenMs(config.energy));
-}
-
-export function capacityOf(servers: readonly ServerView[]): number {
-  return servers.reduce((sum, server) => sum + server.config.capacityRps, 0);
+export function capacityOf(servers: readonly Prospect[]): number {
+  return servers.reduce((sum, server) => sum + server.capacityRps, 0);
 }

@@ -7,7 +7,6 @@ import {
   decisionIsNews,
   demandSettings,
   type PoolDemand,
-  providedBy,
 } from '../../libs/domain/mod.ts';
 import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
@@ -102,8 +101,6 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
 
 async function decide(context: ServiceContext, view: FleetView, pool: string, load: PoolLoad): Promise<void> {
   const nowMs = context.nowMs();
-  const settings = demandSettings(view.fleet, pool);
-  if (settings) load.demand.advance(nowMs, settings, providedBy(view.fleet, pool));
   const decision = decideCapacity(view.fleet, pool, load.demand, nowMs);
   if (!decision || !decisionIsNews(view.fleet, decision, nowMs)) return;
   const { log } = context;
