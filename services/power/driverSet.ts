@@ -1,9 +1,11 @@
-import type { FleetConfig, PowerMethod } from '../../libs/events/mod.ts';
+import type { Capability, FleetConfig, PowerMethod } from '../../libs/events/mod.ts';
 import type { PowerDriver } from './drivers/driver.ts';
 
 export interface DriverSet {
-  /** The driver of one rung of a server's wake ladder; rung 0 also reads, sleeps and meters. */
+  /** The driver of one rung of a server's wake ladder. */
   driverOf(server: string, rung: number): PowerDriver | undefined;
+  /** The first of a server's drivers that can do this. */
+  driverFor(server: string, capability: Capability): PowerDriver | undefined;
   /** Takes a new configuration: drivers whose method did not change keep their session. */
   configure(config: FleetConfig | undefined): void;
   close(): Promise<void>;
@@ -21,6 +23,8 @@ export function createDriverSet(create: MakeDriver): DriverSet {
   let ladders = new Map<string, readonly Rung[]>();
   return {
     driverOf: (server, rung) => ladders.get(server)?.[rung]?.driver,
+    driverFor: (server, capability) =>
+      ladders.get(server)?.find(({ driver }) => driver.capabilities.has(capability))?.driver,
     configure(config) {
       const next = new Map<string, readonly Rung[]>();
       const kept = new Set<Rung>();

@@ -4,6 +4,7 @@ import type { PowerDriver } from './drivers/driver.ts';
 
 /**
  * One meter reading of a server: measured by its hardware, or modelled from its lifecycle and load, and labelled so.
+ * @param driver one with a meter, if the server has any.
  * @param loadRps what the proxies sent it lately, in requests/s.
  * @param onError told why a meter that is there could not be read.
  */
@@ -15,7 +16,7 @@ export async function meterServer(
   onError: (error: unknown) => void,
 ): Promise<DraftOf<'PowerMetered'>['data']> {
   const about = { server: server.state.name, pool: server.state.pool };
-  if (driver?.capabilities.has('meter')) {
+  if (driver) {
     const reading = await driver.meter(signal).catch(onError);
     if (reading && reading.powerWatts !== undefined) {
       return { ...about, powerWatts: reading.powerWatts, meter: 'measured', meterSource: reading.source };
