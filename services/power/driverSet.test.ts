@@ -37,6 +37,7 @@ test('the first rung that can do a thing does it', async () => {
     'http',
     'pdu',
   ]);
+  expect(drivers.driversFor(name, 'wake').map((driver) => driver.name)).toEqual(['wol', 'pdu']);
   expect(drivers.driverFor('nobody', 'wake')).toBeUndefined();
   await drivers.close();
 });

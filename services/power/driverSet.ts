@@ -6,6 +6,8 @@ export interface DriverSet {
   driverOf(server: string, rung: number): PowerDriver | undefined;
   /** The first of a server's drivers that can do this. */
   driverFor(server: string, capability: Capability): PowerDriver | undefined;
+  /** All that can, in the order of the ladder. */
+  driversFor(server: string, capability: Capability): readonly PowerDriver[];
   /** Takes a new configuration: drivers whose method did not change keep their session. */
   configure(config: FleetConfig | undefined): void;
   close(): Promise<void>;
@@ -21,10 +23,14 @@ interface Rung {
 /** All drivers of the fleet, kept in step with the configuration. */
 export function createDriverSet(create: MakeDriver): DriverSet {
   let ladders = new Map<string, readonly Rung[]>();
+  const driversFor: DriverSet['driversFor'] = (server, capability) =>
+    (ladders.get(server) ?? [])
+      .map(({ driver }) => driver)
+      .filter(({ capabilities }) => capabilities.has(capability));
   return {
     driverOf: (server, rung) => ladders.get(server)?.[rung]?.driver,
-    driverFor: (server, capability) =>
-      ladders.get(server)?.find(({ driver }) => driver.capabilities.has(capability))?.driver,
+    driverFor: (server, capability) => driversFor(server, capability)[0],
+    driversFor,
     configure(config) {
       const next = new Map<string, readonly Rung[]>();
       const kept = new Set<Rung>();

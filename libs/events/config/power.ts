@@ -154,7 +154,7 @@ export const SshMethodSchema = strictObject(
     port: port(22),
     username: Username,
     keyFile: Type.String({
-      pattern: '^/',
+      pattern: '^/[^"%\\s]+$',
       description: 'The private key, of mode 600 and without passphrase',
     }),
     hostKey: Type.Optional(

@@ -9,6 +9,8 @@ export interface ChildOptions {
   /** Where programs are looked for; left out: our own PATH. */
   readonly searchPath: string | undefined;
   readonly timeoutMs: number;
+  /** A command: it does not wait behind readings. */
+  readonly urgent?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -20,14 +22,57 @@ export interface ChildEnd {
 
 /** Of stdout and of stderr; no driver reads more than a line or two. */
 const maxOutputBytes = 64 * 1024;
+/** Readings at once, of all servers: each is a process. Commands are few: one a server, bounded by the domain. */
+const maxReadings = 32;
 const usualPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+let readings = 0;
+const waiting: (() => void)[] = [];
+
+/** Waits for a place among the readings; rejects with the signal's reason. */
+async function takePlace(signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  if (readings < maxReadings) {
+    readings += 1;
+    return;
+  }
+  await new Promise<void>((resolve, reject) => {
+    const take = () => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    };
+    const onAbort = () => {
+      waiting.splice(waiting.indexOf(take), 1);
+      reject(signal.reason);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    waiting.push(take);
+  });
+}
+
+/** Hands the place to the one who waits longest. */
+function leavePlace(): void {
+  const next = waiting.shift();
+  if (next) next();
+  else readings -= 1;
+}
 
 /**
  * Runs one program to its end, without a shell: bounded in time and output, in a minimal environment, its messages
  * in English. When it must end early it is killed with all of its children. Rejects with the signal's reason, or
  * with DriverError: `unsupported` (not installed), `unreachable` (time-out), `protocol` (too much output, crash).
  */
-export function runChild(command: readonly string[], options: ChildOptions): Promise<ChildEnd> {
+export async function runChild(command: readonly string[], options: ChildOptions): Promise<ChildEnd> {
+  if (options.urgent) return run(command, options);
+  await takePlace(options.signal);
+  try {
+    return await run(command, options);
+  } finally {
+    leavePlace();
+  }
+}
+
+function run(command: readonly string[], options: ChildOptions): Promise<ChildEnd> {
   const { serverName, timeoutMs, signal } = options;
   const [program = '', ...args] = command;
   return new Promise((resolve, reject) => {

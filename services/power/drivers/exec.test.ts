@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { until } from '../../../libs/bus/testing/until.ts';
@@ -110,6 +112,22 @@ describe('when it goes wrong', () => {
     const pid = Number(await readFile(path, 'utf8'));
     expect(pid).toBeGreaterThan(1);
     await until(() => !isAlive(pid));
+  });
+
+  test('readings wait for their turn, a command does not, and a cancelled wait leaves the queue', async () => {
+    const abort = new AbortController();
+    setMaxListeners(0, abort.signal);
+    const path = join(await workshop.folder(), 'started');
+    const reading = driverOf({ readPower: shell(`echo x >> ${path}; exec sleep 600`) });
+    const readings = Array.from({ length: 40 }, () => reading.readPower(abort.signal));
+    const outcomes = Promise.allSettled(readings);
+    const started = () => (existsSync(path) ? readFileSync(path, 'utf8').length / 2 : 0);
+    await until(() => started() === 32);
+    await driverOf({ wake: shell('true') }).wake(never);
+    expect(started()).toBe(32);
+    abort.abort(new Error('stopping'));
+    expect((await outcomes).every(({ status }) => status === 'rejected')).toBe(true);
+    expect(await driverOf({ readPower: shell('echo on') }).readPower(never)).toBe('on');
   });
 
   test('one that is cancelled is killed, and the reason is thrown', async () => {

@@ -27,7 +27,9 @@ export function createExecDriver(
     }
     const { searchPath } = deps;
     const timeoutMs = method.commandTimeoutMs;
-    const end = await runChild(command, { serverName, environment, searchPath, timeoutMs, signal });
+    const urgent = act !== 'readPower' && act !== 'meter';
+    const options = { serverName, environment, searchPath, timeoutMs, urgent, signal };
+    const end = await runChild(command, options);
     checkExit(end, `${serverName}: ${act}`, secrets.redact);
     return end;
   }

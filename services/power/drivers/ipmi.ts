@@ -52,12 +52,12 @@ export function createIpmiDriver(
   // -v: only then it says why a session was refused.
   const common = ['ipmitool', '-v', '-I', method.interface, ...lanplus, ...target, '-L', method.privilege];
 
-  async function run(words: readonly string[], signal: AbortSignal): Promise<ChildEnd> {
+  async function run(words: readonly string[], signal: AbortSignal, urgent = false): Promise<ChildEnd> {
     const environment = { IPMI_PASSWORD: await secrets.read(method.password) };
     const { searchPath } = deps;
     const timeoutMs = method.commandTimeoutMs;
     const argv = [...common, ...retransmits, ...words];
-    return runChild(argv, { serverName, environment, searchPath, timeoutMs, signal });
+    return runChild(argv, { serverName, environment, searchPath, timeoutMs, urgent, signal });
   }
 
   function failure(words: readonly string[], { exitCode, stdout, stderr }: ChildEnd): DriverError {
@@ -73,9 +73,9 @@ export function createIpmiDriver(
     );
   }
 
-  async function readPower(signal: AbortSignal): Promise<PowerState> {
+  async function readState(signal: AbortSignal, urgent: boolean): Promise<'on' | 'off'> {
     const words = ['chassis', 'power', 'status'];
-    const end = await run(words, signal);
+    const end = await run(words, signal, urgent);
     const state = /^Chassis Power is (on|off)\s*$/im.exec(end.stdout)?.[1]?.toLowerCase();
     if (end.exitCode === 0 && (state === 'on' || state === 'off')) return state;
     throw failure(words, end);
@@ -86,15 +86,17 @@ export function createIpmiDriver(
     verb: 'on' | 'soft' | 'off',
     signal: AbortSignal,
   ): Promise<void> {
-    if ((await readPower(signal)) === wanted) return;
+    if ((await readState(signal, true)) === wanted) return;
     const words = ['chassis', 'power', verb];
-    const end = await run(words, signal);
+    const end = await run(words, signal, true);
     if (end.exitCode === 0 && /^Chassis Power Control: /m.test(end.stdout)) return;
     const error = failure(words, end);
     // Refused because it is in that state already: then it did as told.
-    if (error.kind === 'refused' && (await readPower(signal)) === wanted) return;
+    if (error.kind === 'refused' && (await readState(signal, true)) === wanted) return;
     throw error;
   }
+
+  const readPower = (signal: AbortSignal): Promise<PowerState> => readState(signal, false);
 
   return {
     name: 'ipmi',

@@ -86,7 +86,8 @@ export function createSshDriver(
       const target = ['-i', keyFile, '-p', String(port), '-l', username, '--', host, command];
       const argv = ['ssh', '-F', 'none', '-T', ...optionsOf(method, file, alias), ...target];
       const timeoutMs = method.commandTimeoutMs;
-      return runChild(argv, { serverName, searchPath: deps.searchPath, timeoutMs, signal });
+      const urgent = act !== 'readPower' && act !== 'meter';
+      return runChild(argv, { serverName, searchPath: deps.searchPath, timeoutMs, urgent, signal });
     });
   }
 
