@@ -1,32 +1,37 @@
 import type { PowerMethod } from './fleetConfig.ts';
 
-export type Capability = 'wake' | 'sleep' | 'readPower' | 'meter';
+/** `forceOff`: a sleep that cuts the power, when the graceful one did not work. */
+export type Capability = 'wake' | 'sleep' | 'forceOff' | 'readPower' | 'meter';
+
+const allCapabilities: readonly Capability[] = ['wake', 'sleep', 'forceOff', 'readPower', 'meter'];
 
 /** What a configured method can do. Its driver does these and no others. */
 export function capabilitiesOf(method: PowerMethod): ReadonlySet<Capability> {
   switch (method.driver) {
     case 'redfish':
-      return new Set(['wake', 'sleep', 'readPower', 'meter']);
+      return new Set(allCapabilities);
     case 'ipmi':
-      return new Set(
-        method.privilege === 'USER' ? ['readPower', 'meter'] : ['wake', 'sleep', 'readPower', 'meter'],
-      );
+      return new Set(method.privilege === 'USER' ? ['readPower', 'meter'] : allCapabilities);
     case 'wol':
       return new Set(['wake']);
     case 'ssh':
       return those({
         wake: method.wakeCommand,
         sleep: method.sleepCommand,
+        forceOff: method.forcedSleepCommand,
         readPower: method.readPowerCommand,
         meter: method.meterCommand,
       });
     case 'exec':
+      return those({ ...method, forceOff: method.forcedSleep });
     case 'http':
-      return those(method);
+      // A plug knows no other way.
+      return those({ ...method, forceOff: method.sleep });
     case 'pdu':
       return those({
         wake: true,
         sleep: method.allowSleep || undefined,
+        forceOff: method.allowSleep || undefined,
         readPower: true,
         meter: method.wattsOid,
       });
@@ -34,6 +39,5 @@ export function capabilitiesOf(method: PowerMethod): ReadonlySet<Capability> {
 }
 
 function those(said: { readonly [capability in Capability]?: unknown }): ReadonlySet<Capability> {
-  const all: readonly Capability[] = ['wake', 'sleep', 'readPower', 'meter'];
-  return new Set(all.filter((capability) => said[capability] !== undefined));
+  return new Set(allCapabilities.filter((capability) => said[capability] !== undefined));
 }

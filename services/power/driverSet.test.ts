@@ -13,6 +13,7 @@ const ladder: PowerMethod[] = [
     knownHostsFile: '/known_hosts',
     sleepCommand: 'sudo systemctl poweroff',
   }),
+  methodOf('ipmi', { host: '10.0.1.1', username: 'nemuri', password: 'env:BMC' }),
   methodOf('http', { url: 'http://10.0.2.1', meter: { path: '/', jsonPath: 'apower' } }),
   methodOf('pdu', { host: '10.0.3.1', outletOid: '1.3.6.1.4.1.318.7', community: 'env:SNMP' }),
 ];
@@ -24,20 +25,23 @@ test('the first rung that can do a thing does it', async () => {
   if (name === undefined || !server) throw new Error('no server');
   const drivers = createDriverSet((its, method) => createDriver(its, method, deps));
   drivers.configure({ ...config, servers: { [name]: { ...server, power: ladder } } });
-  const capabilities: Capability[] = ['wake', 'sleep', 'readPower', 'meter'];
+  const capabilities: Capability[] = ['wake', 'sleep', 'forceOff', 'readPower', 'meter'];
   expect(capabilities.map((capability) => drivers.driverFor(name, capability)?.name)).toEqual([
     'wol',
     'ssh',
-    'pdu',
-    'http',
+    'ipmi',
+    'ipmi',
+    'ipmi',
   ]);
   expect(ladder.map((_method, rung) => drivers.driverOf(name, rung)?.name)).toEqual([
     'wol',
     'ssh',
+    'ipmi',
     'http',
     'pdu',
   ]);
-  expect(drivers.driversFor(name, 'wake').map((driver) => driver.name)).toEqual(['wol', 'pdu']);
+  expect(drivers.driversFor(name, 'wake').map((driver) => driver.name)).toEqual(['wol', 'ipmi', 'pdu']);
+  expect(drivers.driversFor(name, 'meter').map((driver) => driver.name)).toEqual(['ipmi', 'http']);
   expect(drivers.driverFor('nobody', 'wake')).toBeUndefined();
   await drivers.close();
 });

@@ -55,7 +55,7 @@ test('a sleep is graceful or forced, each with its own command', async () => {
   await driver.sleep('graceful', never);
   await driver.sleep('forced', never);
   expect(await readFile(path, 'utf8')).toBe('soft\nhard\n');
-  expect(driver.capabilities).toEqual(new Set(['sleep']));
+  expect(driver.capabilities).toEqual(new Set(['sleep', 'forceOff']));
   expect(await kindOf(driverOf({ sleep: shell('true') }).sleep('forced', never))).toBe('unsupported');
 });
 
