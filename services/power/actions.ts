@@ -140,15 +140,10 @@ async function attemptSleep(
 ): Promise<void> {
   const { server, attempt, forced, sleep } = action;
   const before = options.serverView(server);
-  if (!before) return;
+  const forcing = forced ? options.drivers.driverThat(server, 'forceOff') : undefined;
+  const driver = forcing ?? options.drivers.driverThat(server, 'sleep');
+  if (!before || !driver) return;
   const about = { server, pool: before.state.pool, sleepId: sleep.sleepId };
-  const forcing = forced ? options.drivers.driverFor(server, 'forceOff') : undefined;
-  const driver = forcing ?? options.drivers.driverFor(server, 'sleep');
-  if (!driver) {
-    const reason = 'none of its power methods can sleep';
-    await publish(options, { type: 'SleepCancelled', data: { ...about, reason } });
-    return;
-  }
   const attributes = { 'nemuri.server': server, 'nemuri.driver': driver.name, 'nemuri.forced': forced };
   await withSpan('sleep attempt', sleep.traceparent, attributes, async () => {
     const data = { ...about, attempt, driver: driver.name, forced };

@@ -4,10 +4,10 @@ import type { PowerDriver } from './drivers/driver.ts';
 export interface DriverSet {
   /** The driver of one rung of a server's wake ladder. */
   driverOf(server: string, rung: number): PowerDriver | undefined;
-  /** The first of a server's drivers that can do this. */
-  driverFor(server: string, capability: Capability): PowerDriver | undefined;
-  /** All that can, in the order of the ladder. */
-  driversFor(server: string, capability: Capability): readonly PowerDriver[];
+  /** All rungs of a server's wake ladder, from its foot. */
+  driversOf(server: string): readonly PowerDriver[];
+  /** The first of a server's methods that can do this. */
+  driverThat(server: string, capability: Capability): PowerDriver | undefined;
   /** Takes a new configuration: drivers whose method did not change keep their session. */
   configure(config: FleetConfig | undefined): void;
   close(): Promise<void>;
@@ -23,14 +23,11 @@ interface Rung {
 /** All drivers of the fleet, kept in step with the configuration. */
 export function createDriverSet(create: MakeDriver): DriverSet {
   let ladders = new Map<string, readonly Rung[]>();
-  const driversFor: DriverSet['driversFor'] = (server, capability) =>
-    (ladders.get(server) ?? [])
-      .map(({ driver }) => driver)
-      .filter(({ capabilities }) => capabilities.has(capability));
+  const driversOf = (server: string) => (ladders.get(server) ?? []).map(({ driver }) => driver);
   return {
     driverOf: (server, rung) => ladders.get(server)?.[rung]?.driver,
-    driverFor: (server, capability) => driversFor(server, capability)[0],
-    driversFor,
+    driversOf,
+    driverThat: (server, ability) => driversOf(server).find(({ capabilities }) => capabilities.has(ability)),
     configure(config) {
       const next = new Map<string, readonly Rung[]>();
       const kept = new Set<Rung>();

@@ -34,7 +34,7 @@ export function startMachine(options: MachineOptions): Machine {
   let lastReading: PowerState = 'unknown';
 
   const look = async () => {
-    const driver = drivers.driverFor(server, 'readPower');
+    const driver = drivers.driverThat(server, 'readPower');
     if (!driver) return;
     let facts: PowerFact[] = [];
     try {

@@ -122,7 +122,7 @@ export async function startPower(
       wakes.map(async (server) => {
         log.warn({ server, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
         try {
-          await drivers.driverFor(server, 'wake')?.wake(signal);
+          await drivers.driverThat(server, 'wake')?.wake(signal);
         } catch (error) {
           log.warn({ server, error: messageOf(error) }, 'fail awake: wake failed');
         }
@@ -141,7 +141,7 @@ export async function startPower(
         if (!now || bus.lostSinceMs !== undefined) return;
         const onError = (error: unknown) =>
           log.warn({ server, error: messageOf(error) }, 'meter not readable');
-        const metering = drivers.driversFor(server, 'meter');
+        const metering = drivers.driversOf(server).filter(({ capabilities }) => capabilities.has('meter'));
         const data = await meterServer(now, metering, loads.rpsOf(server), signal, onError);
         await bus.publish({ type: 'PowerMetered', data }, { timeoutMs: meterPublishTimeoutMs });
       },

@@ -87,7 +87,7 @@ async function readRung({ job, drivers, signal, tell, nowMs }: Bench, rung: numb
 
 async function cycle(bench: Bench): Promise<void> {
   const { job, drivers, signal, tell, nowMs } = bench;
-  if (!drivers.driverFor(job.server, 'sleep') || !drivers.driverFor(job.server, 'wake')) {
+  if (!drivers.driverThat(job.server, 'sleep') || !drivers.driverThat(job.server, 'wake')) {
     const detail = 'a cycle needs a method that sleeps and one that wakes';
     tell({ step: 'sleeps', ok: false, detail }, nowMs());
     return;
@@ -111,7 +111,7 @@ async function cycle(bench: Bench): Promise<void> {
 
 /** By the hardware, or, where nobody can read it, by whether it serves. */
 async function stateOf({ job, drivers, serves }: Bench, signal: AbortSignal): Promise<PowerState> {
-  const reader = drivers.driverFor(job.server, 'readPower');
+  const reader = drivers.driverThat(job.server, 'readPower');
   if (reader) return reader.readPower(signal);
   return (await serves(signal)) ? 'on' : 'off';
 }
@@ -144,7 +144,7 @@ async function command(
 
 async function sleep(bench: Bench): Promise<boolean> {
   const { job, drivers, server, serves, signal, tell, nowMs } = bench;
-  const driver = drivers.driverFor(job.server, 'sleep');
+  const driver = drivers.driverThat(job.server, 'sleep');
   const timeoutMs = server.power.find(
     (_, rung) => drivers.driverOf(job.server, rung) === driver,
   )?.gracefulOffTimeoutMs;
@@ -152,7 +152,7 @@ async function sleep(bench: Bench): Promise<boolean> {
   const sinceMs = nowMs();
   if (!(await command(bench, 'sleeps', { driver, send: () => driver.sleep('graceful', signal) })))
     return false;
-  const readable = drivers.driverFor(job.server, 'readPower') !== undefined;
+  const readable = drivers.driverThat(job.server, 'readPower') !== undefined;
   let silences = 0;
   const ok = await until(bench, signal, timeoutMs, async () => {
     if (readable) return (await stateOf(bench, signal)) === 'off';

@@ -39,7 +39,7 @@ export function fakeMachines(initial: PowerState): FakeMachines {
       const own = machine(server);
       return {
         name: 'fake',
-        capabilities: new Set(['wake', 'sleep', 'forceOff', 'readPower', 'meter']),
+        capabilities: new Set(['wake', 'sleep', 'readPower', 'meter']),
         wake: async () => command(own, 'wake', 'on'),
         sleep: async (how) => command(own, how, 'off'),
         readPower: async () => {
