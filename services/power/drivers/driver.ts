@@ -10,16 +10,6 @@ export interface MeterReading {
   readonly source: string;
 }
 
-/** What every driver is given of the world around it. */
-export interface DriverDependencies {
-  /** The secret behind a reference such as `env:NAME`; asked at each use, never kept by the caller. */
-  readonly resolveSecret: (reference: string) => Promise<string> | string;
-  /** Epoch ms. */
-  readonly now: () => number;
-  /** Where ipmitool, ssh and the operator's programs are looked for; left out: PATH. */
-  readonly searchPath?: string;
-}
-
 /**
  * One way to switch one machine. Every method can be cancelled by its signal, is bounded in time by the driver's
  * own settings, and is idempotent: waking what is on, or putting to sleep what is off, succeeds.
@@ -62,4 +52,14 @@ export class DriverError extends Error {
     this.kind = kind;
     this.retryAfterMs = options.retryAfterMs;
   }
+}
+
+/** What every driver is given of the world around it. */
+export interface DriverDependencies {
+  /** The secret behind a reference such as `env:NAME`; asked at each use, never kept by the caller. */
+  readonly resolveSecret: (reference: string) => Promise<string> | string;
+  /** Epoch ms. */
+  readonly now: () => number;
+  /** Where ipmitool, ssh and the operator's programs are looked for; left out: PATH. */
+  readonly searchPath?: string;
 }
