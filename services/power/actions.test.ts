@@ -40,7 +40,8 @@ async function attemptSleep(capabilities: readonly Capability[], forced: boolean
     signal: new AbortController().signal,
     nowMs: Date.now,
   });
-  await actions.attempt({ kind: 'attemptSleep', server: 's1', sleep, attempt: 1, forced });
+  const action = { kind: 'attemptSleep', server: 's1', sleep, rung: 0, attempt: 1, forced } as const;
+  await actions.attempt(action);
   await view.close();
   return machines.machine('s1').commands;
 }

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { context, propagation, trace } from '@opentelemetry/api';
+import { node, tracing } from '@opentelemetry/sdk-node';
 import { pino } from 'pino';
 import { until } from '../../libs/bus/testing/until.ts';
 import { parseConfig } from '../../libs/runtime/config.ts';
@@ -8,7 +10,7 @@ import { createHarness, type Harness } from '../testing/harness.ts';
 import { createWorkshop } from './drivers/testing/peers.ts';
 import { startPower } from './power.ts';
 
-/** Every driver with a secret, against peers that echo it in every failure: it gets into no event and no log. */
+/** Every driver with a secret, against peers that echo it in every failure: it gets into no event, log or span. */
 
 const secret = 'hunter2-S3cr3t "&/+';
 const writings = [secret, 'hunter2', encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)];
@@ -17,6 +19,18 @@ const { PATH } = process.env;
 let harness: Harness;
 let power: RunningService | undefined;
 let echo: Server;
+const exporter = new tracing.InMemorySpanExporter();
+const provider = new node.NodeTracerProvider({
+  spanProcessors: [new tracing.SimpleSpanProcessor(exporter)],
+});
+
+beforeAll(() => provider.register());
+afterAll(async () => {
+  await provider.shutdown();
+  trace.disable();
+  context.disable();
+  propagation.disable();
+});
 
 beforeEach(async () => {
   harness = createHarness();
@@ -49,7 +63,7 @@ afterEach(async () => {
   await workshop.clear();
 });
 
-test('no secret of any driver gets into an event or a log', async () => {
+test('no secret of any driver gets into an event, a log or a span', async () => {
   const address = echo.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   const url = `http://127.0.0.1:${address.port}`;
@@ -120,7 +134,13 @@ test('no secret of any driver gets into an event or a log', async () => {
   await until(() => logged('meter not readable').size >= 4);
   await subscription.stop();
 
-  const everything = [...events, ...lines].join('\n');
+  const spans = exporter
+    .getFinishedSpans()
+    .map(({ name, attributes, events, status }) => JSON.stringify([name, attributes, events, status]));
+  for (const name of ['wake attempt', 'http GET']) {
+    expect(spans.some((span) => span.startsWith(`["${name}"`))).toBe(true);
+  }
+  const everything = [...events, ...lines, ...spans].join('\n');
   for (const writing of writings) expect(everything).not.toContain(writing);
   expect(everything).not.toContain(Buffer.from(`admin:${secret}`).toString('base64'));
   delete process.env.NEMURI_TEST_HEADER;
