@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { PowerDriver } from './driver.ts';
 import { createHttpDriver, textAt } from './http.ts';
 import { digestAuthorization } from './httpDigest.ts';
-import { failureOf, kindOf, never } from './testing/bench.ts';
+import { createBench, failureOf, kindOf, never } from './testing/bench.ts';
 import { type FakePlug, shelly, startFakePlug, tasmota } from './testing/fakePlug.ts';
 import { deps, methodOf, secretText } from './testing/peers.ts';
 
@@ -176,6 +176,28 @@ describe('when it goes wrong', () => {
   ])('an answer that %s', async (_what, script, kind) => {
     plug.script = script;
     expect(await kindOf(read())).toBe(kind);
+  });
+
+  test('a certificate that nobody vouches for is unauthorized, a pinned one is taken', async () => {
+    const bench = createBench();
+    await bench.open();
+    const device = await bench.createBmc();
+    const readPower = { path: '/redfish/v1/Systems/1', jsonPath: 'PowerState', on: 'On', off: 'Off' };
+    const { fingerprint256 } = bench.certificate();
+    const other = `${fingerprint256.startsWith('00') ? 'FF' : '00'}${fingerprint256.slice(2)}`;
+    const kinds = [{}, { tls: { fingerprint256: other } }].map((tls) =>
+      kindOf(driverOf({ url: device.url, readPower, ...tls }).readPower(never)),
+    );
+    expect(await Promise.all(kinds)).toEqual(['unauthorized', 'unauthorized']);
+    expect(device.requests).toEqual([]);
+    const pinned = driverOf({
+      url: device.url,
+      tls: { fingerprint256 },
+      readPower: { ...readPower, path: '/' },
+    });
+    await failureOf(pinned.readPower(never));
+    expect(device.requests).toHaveLength(1);
+    await bench.clear();
   });
 
   test('503 says when to come back', async () => {
