@@ -12,6 +12,9 @@ RUN npm run build
 
 FROM node:22-bookworm-slim
 ENV NODE_ENV=production
+# What the power drivers ipmi and ssh run.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends ipmitool openssh-client \
+  && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force

@@ -3,6 +3,7 @@ import { messageOf } from '../libs/runtime/errors.ts';
 import { type Cli, CliError, oneLine } from './cli.ts';
 import { registerConfigure } from './commands/configure.ts';
 import { registerEvents } from './commands/events.ts';
+import { registerPower } from './commands/power.ts';
 import { registerSchema } from './commands/schema.ts';
 import { registerSimulate } from './commands/simulate.ts';
 import { registerStatus } from './commands/status.ts';
@@ -17,6 +18,7 @@ Examples:
   nemuri status                        the fleet now
   nemuri events --since 1h             what happened
   nemuri simulate --trace load.csv     the planner on a load series
+  nemuri power test -c nemuri.yaml --server web-1   how a machine is switched, tried
 
 Exit codes: 0 done; 1 the answer is no (such as: not valid); 2 wrong usage, or the bus can't be reached.`;
 
@@ -29,6 +31,7 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerEvents,
   registerStatus,
   registerSimulate,
+  registerPower,
 ];
 
 /** Runs `nemuri` with these arguments (without node and script) and resolves with its exit code. Never rejects. */

@@ -64,10 +64,13 @@ describe('defaults', () => {
 
   test('every setting has a default or must be said, and the longest bounds hold their own default', () => {
     const withoutDefault: string[] = [];
+    const tagOf = (branch: TSchema) => String(branch.properties?.driver?.const ?? '*');
     const visit = (schema: TSchema, path: string) => {
       if (KindGuard.IsRecord(schema))
         for (const inner of Object.values(schema.patternProperties)) visit(inner as TSchema, `${path}/*`);
       if (KindGuard.IsArray(schema)) visit(schema.items, `${path}/*`);
+      if (KindGuard.IsUnion(schema))
+        for (const branch of schema.anyOf) visit(branch, path.replace(/\*$/, tagOf(branch)));
       if (!KindGuard.IsObject(schema)) return;
       expect([path, schema.additionalProperties]).toEqual([path, false]);
       for (const [key, property] of Object.entries(schema.properties)) {
@@ -80,14 +83,24 @@ describe('defaults', () => {
     expect(withoutDefault).toEqual([
       '/version',
       '/pools',
+      '/pools/*/healthCheck/probe/kind',
+      '/pools/*/healthCheck/probe/kind',
       '/servers',
       '/servers/*/pool',
       '/servers/*/url',
       '/servers/*/capacityRps',
-      '/servers/*/power/*/driver',
-      '/servers/*/power/*/url',
-      '/servers/*/power/*/username',
-      '/servers/*/power/*/password',
+      ...['driver', 'url', 'username', 'password'].map((key) => `/servers/*/power/redfish/${key}`),
+      ...['driver', 'host', 'username', 'password'].map((key) => `/servers/*/power/ipmi/${key}`),
+      ...['driver', 'macs'].map((key) => `/servers/*/power/wol/${key}`),
+      ...['driver', 'host', 'username', 'keyFile'].map((key) => `/servers/*/power/ssh/${key}`),
+      '/servers/*/power/exec/driver',
+      ...['driver', 'url', 'auth/kind', 'auth/username', 'auth/password'].map(
+        (key) => `/servers/*/power/http/${key}`,
+      ),
+      ...['wake', 'sleep', 'readPower', 'meter'].map((act) => `/servers/*/power/http/${act}/path`),
+      ...['driver', 'host', 'user/name', 'user/authKey', 'outletOid'].map(
+        (key) => `/servers/*/power/pdu/${key}`,
+      ),
     ]);
   });
 });
@@ -98,14 +111,14 @@ describe('refused', () => {
     ['an unknown key of a pool', withPool({ minServer: 2 }), '/pools/web/minServer'],
     ['an unknown key of a section', { ...minimal, bounds: { maxWakes: 1 } }, '/bounds/maxWakes'],
     ['an unknown key of a server', withServer({ weight: 2 }), '/servers/s1/weight'],
-    ['an unknown key of a rung', withRung({ user: 'root' }), '/servers/s1/power/0/user'],
+    ['an unknown key of a rung', withRung({ user: 'root' }), '/servers/s1/power/0'],
     ['no pool', { ...minimal, pools: {} }, '/pools'],
     ['a pool name that is none', { ...minimal, pools: { Web_1: {} } }, '/pools/Web_1'],
     ['a server name that is none', { ...minimal, servers: { 's.2': server } }, '/servers/s.2'],
     ['another version', { ...minimal, version: 2 }, '/version'],
     ['no capacity', withServer({ capacityRps: 0 }), '/servers/s1/capacityRps'],
     ['a ladder without end', withServer({ power: Array(9).fill(rung) }), '/servers/s1/power'],
-    ['a secret in the open', withRung({ password: 'hunter2' }), '/servers/s1/power/0/password'],
+    ['a secret in the open', withRung({ password: 'hunter2' }), '/servers/s1/power/0'],
     [
       'more wear than is remembered',
       { ...minimal, bounds: { maxCyclesPerDay: 201 } },
@@ -131,6 +144,6 @@ describe('refused', () => {
     ['http://web 1', false],
   ])('is %s the URL of a server, or of a BMC? %s', (url, isUrl) => {
     expect(errorsOf(withServer({ url }))).toEqual(isUrl ? [] : ['/servers/s1/url']);
-    expect(errorsOf(withRung({ url }))).toEqual(isUrl ? [] : ['/servers/s1/power/0/url']);
+    expect(errorsOf(withRung({ url }))).toEqual(isUrl ? [] : ['/servers/s1/power/0']);
   });
 });

@@ -1,10 +1,21 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { HealthCheckSchema } from './config/health.ts';
 import { PlannerSchema } from './config/planner.ts';
-import { EnergyModelSchema, RedfishMethodSchema } from './config/power.ts';
+import {
+  EnergyModelSchema,
+  type ExecMethodSchema,
+  type HttpMethodSchema,
+  type IpmiMethodSchema,
+  type PduMethodSchema,
+  PowerMethodSchema,
+  type RedfishMethodSchema,
+  type SshMethodSchema,
+  type WolMethodSchema,
+} from './config/power.ts';
 import { ForwardingSchema, ParkingSchema, RouteSchema } from './config/proxy.ts';
 import { byName, durationMs, NamePattern, settings, strictObject, UrlPattern } from './config/shared.ts';
 
+export { PowerMethodSchema } from './config/power.ts';
 export { NamePattern } from './config/shared.ts';
 
 export const PoolConfigSchema = strictObject(
@@ -46,11 +57,11 @@ export const ServerConfigSchema = strictObject(
       Type.Integer({ minimum: 1, description: 'Requests at once; more are parked' }),
     ),
     energy: EnergyModelSchema,
-    power: Type.Array(RedfishMethodSchema, {
+    power: Type.Array(PowerMethodSchema, {
       default: [],
       maxItems: 8,
       description:
-        'The wake ladder: methods in the order they are tried; the first also reads, sleeps and meters',
+        'The wake ladder: methods in the order they are tried; the first that can also sleeps, reads and meters',
     }),
     wakeTimeoutMs: durationMs(780_000, 'From the wake to ready; then it climbs the ladder'),
   },
@@ -102,7 +113,13 @@ export type FleetConfig = Static<typeof FleetConfigSchema>;
 export type PoolConfig = Static<typeof PoolConfigSchema>;
 export type ServerConfig = Static<typeof ServerConfigSchema>;
 export type RedfishMethod = Static<typeof RedfishMethodSchema>;
-export type PowerMethod = RedfishMethod;
+export type IpmiMethod = Static<typeof IpmiMethodSchema>;
+export type WolMethod = Static<typeof WolMethodSchema>;
+export type SshMethod = Static<typeof SshMethodSchema>;
+export type ExecMethod = Static<typeof ExecMethodSchema>;
+export type HttpMethod = Static<typeof HttpMethodSchema>;
+export type PduMethod = Static<typeof PduMethodSchema>;
+export type PowerMethod = Static<typeof PowerMethodSchema>;
 export type EnergyModel = Static<typeof EnergyModelSchema>;
 export type Bounds = Static<typeof BoundsSchema>;
 export type HealthCheckConfig = PoolConfig['healthCheck'];

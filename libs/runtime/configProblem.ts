@@ -30,6 +30,11 @@ const maxKeyChars = 200;
 const secretKey = /passw|passphrase|secret|token|credential|api-?key|private-?key/i;
 const secretReference = /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/;
 
+/** Whether a name speaks of a secret. */
+export function looksSecret(name: string): boolean {
+  return secretKey.test(name);
+}
+
 /** `<file>:<line>: <key>: <rule> (got <value>)` on one line. */
 export function formatProblem(problem: ConfigProblem): string {
   const key = problem.key === '' ? '' : `${problem.key}: `;
@@ -55,7 +60,7 @@ export function keyOf(path: KeyPath): string {
 export function describeValue(path: KeyPath, value: unknown): string {
   const name = path.findLast((part) => typeof part === 'string');
   if (typeof value === 'string') {
-    if (typeof name === 'string' && secretKey.test(name) && !secretReference.test(value)) return '(hidden)';
+    if (typeof name === 'string' && looksSecret(name) && !secretReference.test(value)) return '(hidden)';
     const shown = value.replace(/\/\/[^/?#]*@/g, '//(hidden)@');
     return bounded(JSON.stringify(bounded(shown, maxValueChars)), maxValueChars);
   }

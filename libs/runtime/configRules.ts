@@ -1,5 +1,6 @@
 import { describeValue, didYouMean, type Finding, type KeyPath, keyOf } from './configProblem.ts';
 import { isMapping } from './configYaml.ts';
+import { addressOf, checkLadder, checkMethod, originOf } from './powerRules.ts';
 
 /** `smaller` must not be above `larger`: two dotted keys below the same pool, server, method or section. */
 interface Order {
@@ -48,6 +49,11 @@ const methodOrders: readonly Order[] = [
     smaller: 'requestTimeoutMs',
     larger: 'taskTimeoutMs',
     why: 'a task is watched by requests',
+  },
+  {
+    smaller: 'connectTimeoutMs',
+    larger: 'commandTimeoutMs',
+    why: 'the command comes after the connection',
   },
 ];
 
@@ -155,9 +161,12 @@ function checkServer(
   if (typeof pool === 'string' && !names.includes(pool)) {
     findings.push(finding([...path, 'pool'], pool, `must be the name of a pool${didYouMean(pool, names)}`));
   }
-  for (const [index, method] of (Array.isArray(server.power) ? server.power : []).entries()) {
+  const methods = Array.isArray(server.power) ? server.power : [];
+  findings.push(...checkLadder([...path, 'power'], methods));
+  for (const [index, method] of methods.entries()) {
     if (!isMapping(method)) continue;
     const own = [...path, 'power', index] as const;
+    findings.push(...checkMethod(own, method));
     findings.push(...inOrder(methodOrders, method, own), ...checkUrl([...own, 'url'], method.url));
     findings.push(...checkTls([...own, 'tls'], method));
     const { confirmTimeoutMs } = method;
@@ -209,16 +218,10 @@ function sharedAddresses(servers: readonly [string, Record<string, unknown>][]):
   for (const [name, { url, power }] of servers) {
     if (typeof url === 'string') take(name, ['servers', name, 'url'], `url ${originOf(url)}`, url, 'address');
     for (const [index, method] of (Array.isArray(power) ? power : []).entries()) {
-      if (!isMapping(method) || typeof method.url !== 'string') continue;
-      const { driver, systemId } = method;
-      const address = `power ${String(driver)} ${originOf(method.url)} ${String(systemId ?? '')}`;
-      const path = ['servers', name, 'power', index, 'url'] as const;
-      take(name, path, address, method.url, systemId === undefined ? 'BMC' : 'BMC and systemId');
+      for (const { key, value, address, what } of isMapping(method) ? addressOf(method) : []) {
+        take(name, ['servers', name, 'power', index, ...key], address, value, what);
+      }
     }
   }
   return findings;
-}
-
-function originOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).origin : url.toLowerCase();
 }

@@ -12,6 +12,12 @@ const patternWords: readonly (readonly [beginsWith: string, words: string])[] = 
   ['^[a-z0-9](', 'must be a name of lower-case letters, digits and inner hyphens, at most 63 characters'],
   ['^([0-9A-Fa-f]{2}:){31}', 'must be a SHA-256 fingerprint: 32 bytes in hex parted by colons'],
   ['^/', 'must begin with /'],
+  ['^[A-Za-z0-9\\[]([', 'must be a host name or address, without scheme and port'],
+  ['^([0-9A-Fa-f]{2}[:-]){5}', 'must be a MAC address, such as 52:54:00:12:34:56'],
+  ['^((25[0-5]', 'must be an IPv4 address'],
+  ['^\\.?\\d+(', 'must be an OID in figures, such as 1.3.6.1.4.1.318.1.1.12.3.3.1.1.4.7'],
+  ['^(ssh|ecdsa|sk)-', 'must be a public host key: its kind and its base64, such as "ssh-ed25519 AAAA…"'],
+  ['^[A-Za-z0-9_][A-Za-z0-9_.@', 'must be a user name'],
 ];
 
 /**
@@ -32,7 +38,10 @@ export function checkShape(schema: TSchema, value: unknown, path: KeyPath = []):
   }
   if (KindGuard.IsUnion(schema)) return checkUnion(schema.anyOf, value, path);
   const rule = ruleBroken(schema, value, path);
-  return rule === undefined ? [] : [wrong(path, value, rule)];
+  if (rule === undefined) return [];
+  // What stands where a reference belongs may be the secret, whatever its key is called.
+  const secret = typeof value === 'string' && String(schema.pattern).startsWith('^(env:');
+  return [secret ? { path, place: 'value', rule, value: '(hidden)' } : wrong(path, value, rule)];
 }
 
 function wrong(path: KeyPath, value: unknown, rule: string): Finding {

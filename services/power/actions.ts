@@ -140,7 +140,8 @@ async function attemptSleep(
 ): Promise<void> {
   const { server, attempt, forced, sleep } = action;
   const before = options.serverView(server);
-  const driver = options.drivers.driverOf(server, 0);
+  const forcing = forced ? options.drivers.driverThat(server, 'forceOff') : undefined;
+  const driver = forcing ?? options.drivers.driverThat(server, 'sleep');
   if (!before || !driver) return;
   const about = { server, pool: before.state.pool, sleepId: sleep.sleepId };
   const attributes = { 'nemuri.server': server, 'nemuri.driver': driver.name, 'nemuri.forced': forced };

@@ -34,8 +34,8 @@ export function startMachine(options: MachineOptions): Machine {
   let lastReading: PowerState = 'unknown';
 
   const look = async () => {
-    const driver = drivers.driverOf(server, 0);
-    if (!driver?.capabilities.has('readPower')) return;
+    const driver = drivers.driverThat(server, 'readPower');
+    if (!driver) return;
     let facts: PowerFact[] = [];
     try {
       lastReading = await driver.readPower(options.signal);

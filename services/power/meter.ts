@@ -4,18 +4,20 @@ import type { PowerDriver } from './drivers/driver.ts';
 
 /**
  * One meter reading of a server: measured by its hardware, or modelled from its lifecycle and load, and labelled so.
+ * Of several meters the first that has a figure: a BMC may offer none where the plug before it does.
+ * @param drivers those with a meter, in the order of the ladder.
  * @param loadRps what the proxies sent it lately, in requests/s.
  * @param onError told why a meter that is there could not be read.
  */
 export async function meterServer(
   server: ServerView,
-  driver: PowerDriver | undefined,
+  drivers: readonly PowerDriver[],
   loadRps: number,
   signal: AbortSignal,
   onError: (error: unknown) => void,
 ): Promise<DraftOf<'PowerMetered'>['data']> {
   const about = { server: server.state.name, pool: server.state.pool };
-  if (driver?.capabilities.has('meter')) {
+  for (const driver of drivers) {
     const reading = await driver.meter(signal).catch(onError);
     if (reading && reading.powerWatts !== undefined) {
       return { ...about, powerWatts: reading.powerWatts, meter: 'measured', meterSource: reading.source };

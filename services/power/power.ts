@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import {
   healthSeen,
   type Liveness,
@@ -52,6 +53,8 @@ export async function startPower(
   const drivers = createDriverSet(makeDriver);
   const abort = new AbortController();
   const { signal } = abort;
+  // Every reading of every server listens for the end.
+  setMaxListeners(0, signal);
   let liveness: Liveness = nobodySeen;
   const loads = createServerLoads();
   const serverView = (server: string) => serverViewOf(view.fleet, server);
@@ -119,7 +122,7 @@ export async function startPower(
       wakes.map(async (server) => {
         log.warn({ server, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
         try {
-          await drivers.driverOf(server, 0)?.wake(signal);
+          await drivers.driverThat(server, 'wake')?.wake(signal);
         } catch (error) {
           log.warn({ server, error: messageOf(error) }, 'fail awake: wake failed');
         }
@@ -138,8 +141,8 @@ export async function startPower(
         if (!now || bus.lostSinceMs !== undefined) return;
         const onError = (error: unknown) =>
           log.warn({ server, error: messageOf(error) }, 'meter not readable');
-        const driver = drivers.driverOf(server, 0);
-        const data = await meterServer(now, driver, loads.rpsOf(server), signal, onError);
+        const metering = drivers.driversOf(server).filter(({ capabilities }) => capabilities.has('meter'));
+        const data = await meterServer(now, metering, loads.rpsOf(server), signal, onError);
         await bus.publish({ type: 'PowerMetered', data }, { timeoutMs: meterPublishTimeoutMs });
       },
       delayMs: () => view.fleet.config?.bounds.meterIntervalMs ?? idleIntervalMs,

@@ -1,8 +1,8 @@
-import type { RedfishMethod } from '../../../libs/events/mod.ts';
-import { type Capability, DriverError, type PowerDriver, type PowerState } from './driver.ts';
-import { createConnection } from './redfishConnection.ts';
+import { capabilitiesOf, type RedfishMethod } from '../../../libs/events/mod.ts';
+import { type DriverDependencies, DriverError, type PowerDriver, type PowerState } from './driver.ts';
+import { createConnection } from './httpConnection.ts';
 import { createMeter } from './redfishMeter.ts';
-import { codeOf, type JsonObject, linkOf, RedfishError } from './redfishOutcome.ts';
+import { type JsonObject, linkOf, RedfishError } from './redfishOutcome.ts';
 import {
   allowedByActionInfo,
   chooseResetType,
@@ -14,6 +14,7 @@ import {
   type Wish,
 } from './redfishReset.ts';
 import { RedfishTransport } from './redfishTransport.ts';
+import { codeOf } from './secretKeeper.ts';
 
 /** Bounds of the driver that no operator needs to set. */
 export interface RedfishLimits {
@@ -37,18 +38,12 @@ export const defaultRedfishLimits: RedfishLimits = {
   closeTimeoutMs: 2_000,
 };
 
-export interface RedfishDependencies {
-  /** The secret behind a reference such as `env:NAME`; asked at each login, never kept by the caller. */
-  readonly resolveSecret: (reference: string) => Promise<string> | string;
-  /** Epoch ms. */
-  readonly now: () => number;
+export interface RedfishDependencies extends DriverDependencies {
   readonly limits?: Partial<RedfishLimits>;
 }
 
 // Of the systems of a rack manager, in an error message.
 const maxListed = 20;
-
-const capabilities: ReadonlySet<Capability> = new Set(['wake', 'sleep', 'readPower', 'meter']);
 
 // Where the wish is fulfilled already. A forced sleep is for a machine that hangs in poweringOff.
 const fulfilled: Record<Wish, readonly PowerState[]> = {
@@ -70,7 +65,14 @@ function createTransport(
 ) {
   const { origin } = new URL(method.url);
   const { tls, requestTimeoutMs, taskTimeoutMs, username } = method;
-  const connection = createConnection({ serverName, origin, tls, requestTimeoutMs, ...limits });
+  const connection = createConnection({
+    serverName,
+    protocol: 'redfish',
+    origin,
+    tls,
+    requestTimeoutMs,
+    ...limits,
+  });
   async function password(): Promise<string> {
     try {
       return await deps.resolveSecret(method.password);
@@ -217,7 +219,7 @@ export function createRedfishDriver(
 
   return {
     name: 'redfish',
-    capabilities,
+    capabilities: capabilitiesOf(method),
     wake: (signal) => run(signal, () => bring('wake')),
     sleep: (how, signal) => run(signal, () => bring(how)),
     readPower: (signal) => run(signal, readPower),

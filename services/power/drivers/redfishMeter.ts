@@ -1,4 +1,5 @@
 import type { MeterReading, PowerState } from './driver.ts';
+import { believed } from './meterReading.ts';
 import { isObject, type JsonObject, linkOf, objectsOf, RedfishError } from './redfishOutcome.ts';
 
 /** Where a system's watts are, and how they are read (DSP0268: EnvironmentMetrics, Power). */
@@ -126,10 +127,10 @@ export function createMeter(access: MeterAccess): () => Promise<MeterReading> {
 
   async function believe(powerWatts: number | undefined, place: MeterPlace): Promise<MeterReading> {
     const source = place.path + pointers[place.kind];
-    if (powerWatts !== 0 || (await access.readPower()) !== 'on') return { powerWatts, source };
-    // 0 W while on can't be true; another place may tell better.
-    remembered = undefined;
-    return { powerWatts: undefined, source };
+    const reading = await believed(powerWatts, source, access.readPower);
+    // Another place may tell better.
+    if (powerWatts === 0 && reading.powerWatts === undefined) remembered = undefined;
+    return reading;
   }
 
   async function readRemembered(): Promise<MeterReading | undefined> {

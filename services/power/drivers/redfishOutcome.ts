@@ -1,4 +1,5 @@
 import { DriverError, type DriverFailureKind } from './driver.ts';
+import { codeOf, oneLine, type Redact } from './secretKeeper.ts';
 
 /**
  * What the answers of BMCs mean: the one table from HTTP statuses, connection errors and vendor messages to the
@@ -52,13 +53,6 @@ const certificateCodes =
 // A parser error of HTTP, a plain-text answer on a TLS port, or a body beyond the bound.
 const protocolCodes = /^(HPE_|ERR_SSL_|EPROTO|UND_ERR_(RES_EXCEEDED|HEADERS_OVERFLOW|INVALID|RES_CONTENT))/;
 
-/** The `code` of an error of Node or undici, or of its cause; 'unknown' without one. */
-export function codeOf(error: unknown): string {
-  if (typeof error !== 'object' || error === null) return 'unknown';
-  if ('code' in error && typeof error.code === 'string') return error.code;
-  return 'cause' in error ? codeOf(error.cause) : 'unknown';
-}
-
 /** The kind of failure of an exchange that brought no answer. */
 export function kindOfConnectionError(error: unknown): DriverFailureKind {
   const code = codeOf(error);
@@ -109,19 +103,6 @@ export function parseObject(body: string): JsonObject | undefined {
   } catch {
     return undefined;
   }
-}
-
-const longestMessage = 300;
-
-/** Takes the secrets out of a text. */
-export type Redact = (text: string) => string;
-
-// The text comes from outside and ends in logs: one line, bounded. What cuts a secret in two can't find it any more.
-function oneLine(text: string, redact: Redact): string {
-  const line = redact(text)
-    .replace(/[\p{Cc}\s]+/gu, ' ')
-    .trim();
-  return line.length > longestMessage ? `${line.slice(0, longestMessage)}…` : line;
 }
 
 function extendedInfo(body: JsonObject): readonly JsonObject[] {

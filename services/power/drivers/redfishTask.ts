@@ -4,11 +4,11 @@ import {
   type JsonObject,
   linkOf,
   parseObject,
-  type Redact,
   taskMessage,
   taskOutcome,
   textOf,
 } from './redfishOutcome.ts';
+import type { Redact } from './secretKeeper.ts';
 
 /** Follows what a BMC answered with 202 to its end (DSP0266: asynchronous operations, task monitors). */
 

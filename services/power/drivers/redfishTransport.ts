@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import pino from 'pino';
 import { iDRACRedfishClient } from 'redfish-client';
 import { DriverError } from './driver.ts';
-import { type Connection, type Method, untilAborted } from './redfishConnection.ts';
+import { type Connection, type Method, untilAborted } from './httpConnection.ts';
 import {
   type Answer,
   isObject,

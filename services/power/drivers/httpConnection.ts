@@ -4,10 +4,13 @@ import { context, propagation, type Span, SpanKind, SpanStatusCode, trace } from
 import { Agent, buildConnector } from 'undici';
 import type { RedfishMethod } from '../../../libs/events/mod.ts';
 import { DriverError } from './driver.ts';
-import { type Answer, codeOf, isLostConnection, kindOfConnectionError } from './redfishOutcome.ts';
+import { type Answer, isLostConnection, kindOfConnectionError } from './redfishOutcome.ts';
+import { codeOf } from './secretKeeper.ts';
 
 export interface ConnectionSettings {
   readonly serverName: string;
+  /** Names its spans. */
+  readonly protocol: 'redfish' | 'http';
   /** Scheme, host and port; nothing is ever sent elsewhere. */
   readonly origin: string;
   readonly tls: RedfishMethod['tls'];
@@ -16,7 +19,7 @@ export interface ConnectionSettings {
   readonly maxConnections: number;
 }
 
-export type Method = 'GET' | 'POST' | 'DELETE';
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 export interface Request {
   readonly method: Method;
@@ -24,6 +27,8 @@ export interface Request {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | undefined;
+  /** A GET that does something must not be sent again when its connection is lost. */
+  readonly once?: boolean;
 }
 
 export interface Connection {
@@ -164,7 +169,8 @@ export function createConnection(settings: ConnectionSettings): Connection {
       // undici sees an abort only once it is connected, hence the race.
       return await untilAborted(
         exchange(request, own.signal).catch((error) => {
-          if (request.method !== 'GET' || own.signal.aborted || !isLostConnection(error)) throw error;
+          const mayRepeat = request.method === 'GET' && !request.once;
+          if (!mayRepeat || own.signal.aborted || !isLostConnection(error)) throw error;
           return exchange(request, own.signal);
         }),
         own.signal,
@@ -172,7 +178,7 @@ export function createConnection(settings: ConnectionSettings): Connection {
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       if (error instanceof DriverError) throw error;
-      const where = `${serverName}: ${request.method} ${request.path}`;
+      const where = `${serverName}: ${request.method} ${pathOf(request)}`;
       if (error instanceof ExchangeTimeout)
         throw new DriverError('unreachable', `${where}: no answer within ${requestTimeoutMs} ms`);
       throw new DriverError(kindOfConnectionError(error), `${where}: ${describe(error)}`);
@@ -183,7 +189,8 @@ export function createConnection(settings: ConnectionSettings): Connection {
   }
 
   return {
-    send: (request, signal) => traced(origin, request, (headers) => bounded({ ...request, headers }, signal)),
+    send: (request, signal) =>
+      traced(settings, request, (headers) => bounded({ ...request, headers }, signal)),
     async close() {
       if (closed) return;
       closed = true;
@@ -199,27 +206,32 @@ function describe(error: unknown): string {
   return `${text} (${codeOf(error)})`;
 }
 
-const tracer = trace.getTracer('nemuri.power.redfish');
+/** Without its query, which may hold a secret. */
+function pathOf({ path }: Request): string {
+  return path.split('?', 1)[0] ?? '/';
+}
+
+const tracer = trace.getTracer('nemuri.power');
 
 /**
  * A client span around one exchange (OpenTelemetry semantic conventions for HTTP), and its `traceparent` to the
- * BMC; neither when nothing is being traced.
+ * device; neither when nothing is being traced.
  */
 async function traced(
-  origin: string,
+  { origin, protocol: driver }: ConnectionSettings,
   request: Request,
   send: (headers: Readonly<Record<string, string>>) => Promise<Answer>,
 ): Promise<Answer> {
   if (!trace.getActiveSpan()) return send(request.headers);
   const { hostname, port, protocol } = new URL(origin);
-  const span = tracer.startSpan(`redfish ${request.method}`, {
+  const span = tracer.startSpan(`${driver} ${request.method}`, {
     kind: SpanKind.CLIENT,
     attributes: {
       'http.request.method': request.method,
       'server.address': hostname,
       'server.port': Number(port) || (protocol === 'https:' ? 443 : 80),
       'url.scheme': protocol.slice(0, -1),
-      'url.path': request.path.split('?', 1)[0] ?? '/',
+      'url.path': pathOf(request),
     },
   });
   const headers = { ...request.headers };

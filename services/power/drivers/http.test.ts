@@ -1,0 +1,285 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { PowerDriver } from './driver.ts';
+import { createHttpDriver, textAt } from './http.ts';
+import { digestAuthorization } from './httpDigest.ts';
+import { createBench, failureOf, kindOf, never } from './testing/bench.ts';
+import { type FakePlug, shelly, startFakePlug, tasmota } from './testing/fakePlug.ts';
+import { deps, methodOf, secretText } from './testing/peers.ts';
+
+let plug: FakePlug;
+let drivers: PowerDriver[] = [];
+afterEach(async () => {
+  await Promise.all(drivers.map((driver) => driver.close()));
+  drivers = [];
+  await plug.close();
+});
+
+function driverOf(method: object): PowerDriver {
+  const driver = createHttpDriver('web-1', methodOf('http', { url: plug.url, ...method }), deps);
+  drivers.push(driver);
+  return driver;
+}
+
+const status = '/rpc/Switch.GetStatus?id=0';
+const shellyMethod = {
+  wake: { path: '/rpc/Switch.Set?id=0&on=true' },
+  sleep: { path: '/rpc/Switch.Set?id=0&on=false' },
+  readPower: { path: status, jsonPath: 'output' },
+  meter: { path: status, jsonPath: 'apower' },
+};
+const tasmotaMethod = {
+  wake: { path: '/cm?cmnd=Power%20On' },
+  sleep: { path: '/cm?cmnd=Power%20Off' },
+  readPower: { path: '/cm?cmnd=Power', jsonPath: 'POWER', on: 'ON', off: 'OFF' },
+  meter: { path: '/cm?cmnd=Status%2010', jsonPath: 'StatusSNS.ENERGY.Power' },
+  secretQuery: { user: 'env:PLUG_USER', password: 'env:PLUG_PASSWORD' },
+};
+
+describe.each([
+  ['Shelly', shelly, shellyMethod, status],
+  ['Tasmota', tasmota, tasmotaMethod, '/cm?cmnd=Status%2010'],
+] as const)('a %s', (_name, dialogue, method, meterPath) => {
+  beforeEach(async () => {
+    plug = await startFakePlug(dialogue);
+  });
+
+  test('is switched and read; what is fulfilled already is not sent again', async () => {
+    const driver = driverOf(method);
+    expect(await driver.readPower(never)).toBe('off');
+    await driver.wake(never);
+    await driver.wake(never);
+    expect([plug.isOn, await driver.readPower(never)]).toEqual([true, 'on']);
+    await driver.sleep('graceful', never);
+    await driver.sleep('forced', never);
+    expect([plug.isOn, await driver.readPower(never)]).toEqual([false, 'off']);
+    const commands = plug.requests.filter((request) => /on=|Power%20/.test(request));
+    expect(commands).toHaveLength(2);
+  });
+
+  test.each<[string, boolean, number, number | undefined]>([
+    ['a load', true, 212.5, 212.5],
+    ['0 W while on', true, 0, undefined],
+    ['0 W while off', false, 0, 0],
+  ])('meters %s', async (_what, isOn, watts, powerWatts) => {
+    Object.assign(plug, { isOn, powerWatts: watts });
+    expect(await driverOf(method).meter(never)).toEqual({ powerWatts, source: plug.url + meterPath });
+  });
+
+  test('the machine behind an outlet that is on is on by its watts', async () => {
+    Object.assign(plug, { isOn: true, powerWatts: 2.1 });
+    const driver = driverOf({ ...method, onAboveWatts: 20 });
+    expect(await driver.readPower(never)).toBe('off');
+    plug.powerWatts = 90;
+    expect(await driver.readPower(never)).toBe('on');
+  });
+});
+
+test('a Tasmota that wants another password is not taken for switched', async () => {
+  plug = await startFakePlug(tasmota);
+  const driver = driverOf({ ...tasmotaMethod, secretQuery: {} });
+  const failure = await failureOf(driver.wake(never));
+  expect([failure.kind, failure.message]).toEqual([
+    'protocol',
+    'web-1: readPower: the answer has no POWER: {"WARNING":"Need user=<username>&password=<password>"}',
+  ]);
+});
+
+describe('headers, bodies and credentials', () => {
+  let seen: { headers: IncomingMessage['headers']; body: string; method: string | undefined }[];
+  beforeEach(async () => {
+    plug = await startFakePlug(shelly);
+    seen = [];
+  });
+  const take = (answer: (request: IncomingMessage, response: ServerResponse) => void) => {
+    plug.script = (request, response) => {
+      let body = '';
+      request.on('data', (chunk) => {
+        body += chunk;
+      });
+      request.on('end', () => {
+        seen.push({ headers: request.headers, body, method: request.method });
+        answer(request, response);
+      });
+    };
+  };
+
+  test('are sent as they are said', async () => {
+    take((_request, response) => response.end('{}'));
+    const wake = { method: 'POST', path: '/rpc', body: '{"method":"Switch.Set"}' };
+    const driver = driverOf({
+      wake,
+      headers: { 'Content-Type': 'application/json' },
+      secretHeaders: { 'X-Auth': 'env:KEY' },
+      auth: { kind: 'basic', username: 'admin', password: 'env:PLUG' },
+    });
+    await driver.wake(never);
+    expect(seen).toEqual([
+      {
+        method: 'POST',
+        body: wake.body,
+        headers: expect.objectContaining({
+          'content-type': 'application/json',
+          'x-auth': secretText,
+          authorization: `Basic ${Buffer.from(`admin:${secretText}`).toString('base64')}`,
+        }),
+      },
+    ]);
+  });
+
+  test('digest: the challenge is answered once, and a wrong password is unauthorized', async () => {
+    const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+    take(({ headers, url, method }, response) => {
+      const fields = new Map(
+        [...(headers.authorization ?? '').matchAll(/(\w+)="?([^",]+)"?/g)].map(([, key, value]) => [
+          key,
+          value,
+        ]),
+      );
+      const secret = sha256(`admin:shellyplus1pm:${secretText}`);
+      const middle = ['nonce', 'nc', 'cnonce', 'qop'].map((key) => fields.get(key)).join(':');
+      const expected = sha256(`${secret}:${middle}:${sha256(`${method}:${url}`)}`);
+      if (fields.get('response') === expected) return void response.end('{"output":true}');
+      const challenge = 'Digest qop="auth", realm="shellyplus1pm", nonce="61deb5d7", algorithm=SHA-256';
+      response.writeHead(401, { 'www-authenticate': challenge }).end();
+    });
+    const auth = { kind: 'digest', username: 'admin', password: 'env:PLUG' };
+    expect(await driverOf({ ...shellyMethod, auth }).readPower(never)).toBe('on');
+    expect(seen).toHaveLength(2);
+    const wrong = createHttpDriver('web-1', methodOf('http', { url: plug.url, ...shellyMethod, auth }), {
+      ...deps,
+      resolveSecret: () => 'wrong-Passw0rd',
+    });
+    drivers.push(wrong);
+    expect(await kindOf(wrong.readPower(never))).toBe('unauthorized');
+    expect(seen).toHaveLength(4);
+  });
+});
+
+describe('when it goes wrong', () => {
+  beforeEach(async () => {
+    plug = await startFakePlug(shelly);
+  });
+  const read = (method: object = {}) =>
+    driverOf({ ...shellyMethod, requestTimeoutMs: 1_000, ...method }).readPower(never);
+
+  test.each<[string, NonNullable<FakePlug['script']>, string]>([
+    ['hangs', () => {}, 'unreachable'],
+    ['resets', (request) => request.socket.resetAndDestroy(), 'unreachable'],
+    ['is no JSON', (_request, response) => response.end('<html>'), 'protocol'],
+    ['is JSON without the value', (_request, response) => response.end('{"output":null}'), 'protocol'],
+    ['is a state that is none', (_request, response) => response.end('{"output":"maybe"}'), 'protocol'],
+    ['is endless', (_request, response) => response.end('x'.repeat(10_000_000)), 'protocol'],
+    ['is a redirect', (_request, response) => response.writeHead(302).end(), 'protocol'],
+    ['is 401', (_request, response) => response.writeHead(401).end(), 'unauthorized'],
+    ['is 404', (_request, response) => response.writeHead(404).end(), 'refused'],
+  ])('an answer that %s', async (_what, script, kind) => {
+    plug.script = script;
+    expect(await kindOf(read())).toBe(kind);
+  });
+
+  test('a certificate that nobody vouches for is unauthorized, a pinned one is taken', async () => {
+    const bench = createBench();
+    await bench.open();
+    const device = await bench.createBmc();
+    const readPower = { path: '/redfish/v1/Systems/1', jsonPath: 'PowerState', on: 'On', off: 'Off' };
+    const { fingerprint256 } = bench.certificate();
+    const other = `${fingerprint256.startsWith('00') ? 'FF' : '00'}${fingerprint256.slice(2)}`;
+    const kinds = [{}, { tls: { fingerprint256: other } }].map((tls) =>
+      kindOf(driverOf({ url: device.url, readPower, ...tls }).readPower(never)),
+    );
+    expect(await Promise.all(kinds)).toEqual(['unauthorized', 'unauthorized']);
+    expect(device.requests).toEqual([]);
+    const pinned = driverOf({
+      url: device.url,
+      tls: { fingerprint256 },
+      readPower: { ...readPower, path: '/' },
+    });
+    await failureOf(pinned.readPower(never));
+    expect(device.requests).toHaveLength(1);
+    await bench.clear();
+  });
+
+  test('503 says when to come back', async () => {
+    plug.script = (_request, response) => response.writeHead(503, { 'retry-after': '7' }).end('rebooting');
+    const failure = await failureOf(read());
+    expect([failure.kind, failure.retryAfterMs, failure.message]).toEqual([
+      'busy',
+      7_000,
+      'web-1: readPower by http: status 503: rebooting',
+    ]);
+  });
+
+  test('a plug without that switch names it', async () => {
+    const failure = await failureOf(
+      read({ readPower: { path: '/rpc/Switch.GetStatus?id=5', jsonPath: 'output' } }),
+    );
+    expect(failure.message).toContain("Argument 'id', value 5 not found!");
+  });
+
+  test('a command whose connection is lost is not sent twice, a reading is', async () => {
+    let count = 0;
+    plug.script = (request) => {
+      count += 1;
+      request.socket.destroy();
+    };
+    const { wake } = shellyMethod;
+    expect(await kindOf(driverOf({ wake }).wake(never))).toBe('unreachable');
+    expect(count).toBe(1);
+    expect(await kindOf(read())).toBe('unreachable');
+    expect(count).toBe(3);
+  });
+
+  test('watts that are none', async () => {
+    plug.script = (_request, response) => response.end('{"apower":"-3"}');
+    const failure = await failureOf(driverOf(shellyMethod).meter(never));
+    expect([failure.kind, failure.message]).toEqual([
+      'protocol',
+      'web-1: meter: no number of watts (got "-3")',
+    ]);
+  });
+
+  test('a cancelled call ends with its reason', async () => {
+    const abort = new AbortController();
+    plug.script = () => abort.abort(new Error('stopping'));
+    await expect(driverOf(shellyMethod).readPower(abort.signal)).rejects.toThrow('stopping');
+  });
+
+  test('what is not configured is unsupported', async () => {
+    const driver = driverOf({ meter: shellyMethod.meter });
+    expect([...driver.capabilities]).toEqual(['meter']);
+    expect(await kindOf(driver.wake(never))).toBe('unsupported');
+  });
+});
+
+describe('without a plug', () => {
+  beforeEach(async () => {
+    plug = await startFakePlug(shelly);
+  });
+
+  test.each<[string, string, object, string | undefined]>([
+    ['a list', '{"a":[{"b":1}]}', { jsonPath: 'a.0.b' }, '1'],
+    ['what every object has', '{}', { jsonPath: 'constructor' }, undefined],
+    ['an object', '{"a":{}}', { jsonPath: 'a' }, undefined],
+    ['a pattern', 'Relay 1: <b>ON</b>', { pattern: '<b>(ON|OFF)</b>' }, 'ON'],
+    ['a pattern that is not there', 'Relay', { pattern: '(ON|OFF)' }, undefined],
+  ])('a value in %s', (_what, body, place, value) => expect(textAt(body, place)).toBe(value));
+
+  // RFC 7616, 3.9.1.
+  test.each<[string, string]>([
+    ['SHA-256', '753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1'],
+    ['MD5', '8ca523f5e9506fed4657c9700eebdbec'],
+  ])('the example of RFC 7616 by %s', (algorithm, response) => {
+    const challenge = `Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=${algorithm}, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"`;
+    const request = {
+      method: 'GET',
+      path: '/dir/index.html',
+      username: 'Mufasa',
+      password: 'Circle of Life',
+      cnonce: 'f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ',
+    };
+    expect(digestAuthorization(challenge, request)).toContain(`response="${response}"`);
+    expect(digestAuthorization('Basic realm="x"', request)).toBeUndefined();
+    expect(digestAuthorization('Digest nonce="x", algorithm=SHA-512-256', request)).toBeUndefined();
+  });
+});
