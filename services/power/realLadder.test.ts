@@ -62,6 +62,7 @@ describeWith({ ipmitool: 'ipmitool', ipmi_sim: 'openipmi' }, 'a ladder of severa
 
   const ipmi = () => ({
     driver: 'ipmi',
+    confirmTimeoutMs: 10_000,
     host: '127.0.0.1',
     port: sim.port,
     username: 'nemuri',
