@@ -1,10 +1,16 @@
 export * from './demand.ts';
 export * from './energy.ts';
 export * from './fleet.ts';
+export * from './hand.ts';
 export * from './health.ts';
 export * from './liveness.ts';
 export * from './planner.ts';
+export * from './powerAction.ts';
 export * from './powerControl.ts';
+export * from './readings.ts';
 export * from './routing.ts';
 export * from './server.ts';
+export * from './setupTime.ts';
 export { sleepRefusals, validDecision } from './sleepPermission.ts';
+export { powerRefusals } from './sleepPlan.ts';
+export { failAwakeServers, wantedServers } from './wanted.ts';

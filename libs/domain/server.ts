@@ -1,4 +1,5 @@
 import type { RecordedEvent } from '../events/mod.ts';
+import { type Drills, evolveHand, type Order } from './hand.ts';
 
 /** What the hardware says (Redfish terms). */
 export type PowerState = 'on' | 'off' | 'poweringOn' | 'poweringOff' | 'unknown';
@@ -17,6 +18,8 @@ export interface WakeInProgress {
   readonly attemptedAtMs: number;
   readonly attemptFailed: boolean;
   readonly poweredOnAtMs?: number;
+  /** Since when it is late by the server's own past: a substitute is wanted, whatever this wake still does. */
+  readonly overdueAtMs?: number;
   readonly traceparent?: string;
 }
 
@@ -30,6 +33,8 @@ export interface SleepInProgress {
   readonly attemptedAtMs: number;
   readonly attemptFailed: boolean;
   readonly forced: boolean;
+  /** The first half of a power cycle that shall mend a hung server. */
+  readonly mend?: boolean;
   /** What each proxy says of this drain. */
   readonly proxies: Readonly<Record<string, DrainState>>;
   readonly traceparent?: string;
@@ -43,7 +48,11 @@ export interface ServerState {
   /** Epoch ms of the last change of the lifecycle; while stopping, of the power-off once the hardware says off. */
   readonly sinceMs: number;
   readonly powerState: PowerState;
+  /** No method reads its power: `powerState` is inferred from probes. */
+  readonly powerInferred?: boolean;
   readonly health: Health;
+  /** Since when it is unhealthy, while it is. */
+  readonly unhealthySinceMs?: number;
   readonly cordoned: boolean;
   readonly wake?: WakeInProgress;
   readonly sleep?: SleepInProgress;
@@ -56,11 +65,19 @@ export interface ServerState {
   readonly sleptAtMs: readonly number[];
   /** The last measured setup times in ms, newest last. */
   readonly setupTimesMs: readonly number[];
+  /** The last measured times from a wake to hardware on in ms, of wakes that worked at once; newest last. */
+  readonly powerOnTimesMs: readonly number[];
+  /** Epoch ms of the last commands sent to its hardware, and of the last power cycles to mend it; newest last. */
+  readonly actionsAtMs: readonly number[];
+  readonly mendedAtMs: readonly number[];
+  readonly order?: Order;
+  readonly drills?: Drills;
 }
 
 /** Bounds of what a server's state remembers: cycles a day are configured to at most 200. */
 const rememberedSleeps = 256;
 const rememberedSetupTimes = 16;
+const rememberedActions = 64;
 
 /**
  * A server nobody has looked at yet. It counts as waking: it serves when a probe says so, and is asleep only
@@ -78,6 +95,9 @@ export function newServer(name: string, pool: string, nowMs: number): ServerStat
     failedWakes: 0,
     sleptAtMs: [],
     setupTimesMs: [],
+    powerOnTimesMs: [],
+    actionsAtMs: [],
+    mendedAtMs: [],
   };
 }
 
@@ -114,7 +134,7 @@ function trace(event: RecordedEvent): { traceparent?: string } {
 
 /** Folds one event about a server into its state. Events that do not concern the state leave it as it is. */
 export function evolveServer(server: ServerState, event: RecordedEvent): ServerState {
-  return evolveWake(evolveSleep(evolveTruth(server, event), event), event);
+  return evolveHand(evolveWake(evolveSleep(evolveTruth(server, event), event), event), event);
 }
 
 function evolveWake(server: ServerState, event: RecordedEvent): ServerState {
@@ -145,7 +165,7 @@ function evolveWake(server: ServerState, event: RecordedEvent): ServerState {
       if (wake?.wakeId !== event.data.wakeId) return server;
       const { rung, attempt } = event.data;
       return {
-        ...server,
+        ...acted(server, event.timeMs),
         wake: { ...wake, rung, attempt, attemptedAtMs: event.timeMs, attemptFailed: false },
       };
     }
@@ -153,6 +173,9 @@ function evolveWake(server: ServerState, event: RecordedEvent): ServerState {
       return wake?.wakeId === event.data.wakeId
         ? { ...server, wake: { ...wake, attemptFailed: true } }
         : server;
+    case 'WakeOverdue':
+      if (wake?.wakeId !== event.data.wakeId || wake.overdueAtMs !== undefined) return server;
+      return { ...server, wake: { ...wake, overdueAtMs: event.timeMs } };
     case 'WakeTimedOut':
       if (wake?.wakeId !== event.data.wakeId) return server;
       return {
@@ -185,10 +208,14 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
         attemptedAtMs: event.timeMs,
         attemptFailed: false,
         forced: false,
+        ...(event.data.mend ? { mend: true } : {}),
         proxies: {},
         ...trace(event),
       };
-      return { ...enter(drop(server, 'wake'), 'draining', event.timeMs), sleep: started };
+      const mendedAtMs = event.data.mend
+        ? [...server.mendedAtMs, event.timeMs].slice(-rememberedActions)
+        : server.mendedAtMs;
+      return { ...enter(drop(server, 'wake'), 'draining', event.timeMs), mendedAtMs, sleep: started };
     }
     case 'SleepCancelled': {
       if (sleep?.sleepId !== event.data.sleepId) return server;
@@ -205,7 +232,7 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
       if (sleep?.sleepId !== event.data.sleepId) return server;
       const { attempt, forced } = event.data;
       const tried = { ...sleep, attempt, forced, attemptedAtMs: event.timeMs, attemptFailed: false };
-      return { ...enter(server, 'stopping', event.timeMs), sleep: tried };
+      return { ...enter(acted(server, event.timeMs), 'stopping', event.timeMs), sleep: tried };
     }
     case 'SleepAttemptFailed':
       return sleep?.sleepId === event.data.sleepId
@@ -231,23 +258,33 @@ function withDrain(server: ServerState, sleepId: string, proxy: string, state: D
 function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
   switch (event.type) {
     case 'ServerPoweredOn':
-      return poweredOn(server, event.timeMs);
+      return poweredOn(drop(server, 'powerInferred'), event.timeMs);
     case 'ServerPoweredOff':
-      return poweredOff(server, event.timeMs);
+      return poweredOff(drop(server, 'powerInferred'), event.timeMs);
     case 'PowerStateLost':
       return { ...server, powerState: 'unknown' };
+    case 'PowerReadingUnavailable':
+      return { ...server, powerInferred: true };
     case 'ServerBecameHealthy':
-      return settle({ ...server, health: 'healthy' }, event.timeMs);
-    case 'ServerBecameUnhealthy':
-      return { ...server, health: 'unhealthy' };
+      return settle(
+        inferredOn({ ...drop(server, 'unhealthySinceMs'), health: 'healthy' }, event),
+        event.timeMs,
+      );
+    case 'ServerBecameUnhealthy': {
+      const sinceMs = server.health === 'unhealthy' ? server.unhealthySinceMs : undefined;
+      return { ...server, health: 'unhealthy', unhealthySinceMs: sinceMs ?? event.timeMs };
+    }
     case 'SleepVerified':
       if (!awaitsSleepProof(server)) return server;
       return {
         ...enter(drop(server, 'sleep', 'readyAtMs'), 'asleep', event.timeMs),
+        powerState: 'off',
         health: 'unknown',
         sleptAtMs: [...server.sleptAtMs, event.timeMs].slice(-rememberedSleeps),
       };
     case 'SleepContradicted':
+      // Its silence was all there was to say off, and it speaks.
+      if (server.powerInferred && server.lifecycle === 'asleep') return poweredOn(server, event.timeMs);
       // Late, when it is being woken or its hardware says on by now.
       if (server.lifecycle !== 'asleep' && !(server.lifecycle === 'stopping' && server.powerState === 'off'))
         return server;
@@ -265,9 +302,10 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
 
 /**
  * Is the hardware off, and does silence prove the sleep? Not after a failed wake: that one is to be quarantined,
- * and as a sleeper it would be woken again at once.
+ * and as a sleeper it would be woken again at once. Where no power can be read, silence has to do for the hardware.
  */
 export function awaitsSleepProof(server: ServerState): boolean {
+  if (server.powerInferred) return server.lifecycle === 'stopping';
   if (server.powerState !== 'off') return false;
   return server.lifecycle === 'stopping' || (server.lifecycle === 'failed' && server.failedWakes === 0);
 }
@@ -280,7 +318,29 @@ function poweredOn(server: ServerState, nowMs: number): ServerState {
     return { ...enter(drop(on, 'sleep'), 'waking', nowMs), health: 'unknown' };
   }
   const woken: ServerState = on.wake ? { ...on, wake: { ...on.wake, poweredOnAtMs: nowMs } } : on;
-  return settle(woken, nowMs);
+  return settle(server.powerState === 'off' ? learnPowerOn(woken, nowMs) : woken, nowMs);
+}
+
+/** Only a wake that worked at its first try measures the machine; the others measure our patience. */
+function learnPowerOn(server: ServerState, nowMs: number): ServerState {
+  const { wake } = server;
+  if (wake?.rung !== 0 || wake.attempt !== 1) return server;
+  const timeMs = Math.max(0, nowMs - wake.requestedAtMs);
+  return { ...server, powerOnTimesMs: [...server.powerOnTimesMs, timeMs].slice(-rememberedSetupTimes) };
+}
+
+/** What answers is on, where nothing else can say so; a wake's set-up then began no later than its request. */
+function inferredOn(server: ServerState, event: RecordedEvent): ServerState {
+  if (!server.powerInferred) return server;
+  if (server.lifecycle === 'asleep') return { ...poweredOn(server, event.timeMs), health: server.health };
+  const slept = server.powerState === 'off';
+  const wake = server.wake && slept ? { ...server.wake, poweredOnAtMs: event.timeMs } : server.wake;
+  return { ...server, powerState: 'on', ...(wake ? { wake } : {}) };
+}
+
+function acted(server: ServerState, nowMs: number): ServerState {
+  if (server.actionsAtMs.at(-1) === nowMs) return server;
+  return { ...server, actionsAtMs: [...server.actionsAtMs, nowMs].slice(-rememberedActions) };
 }
 
 function poweredOff(server: ServerState, nowMs: number): ServerState {

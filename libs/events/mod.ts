@@ -8,5 +8,6 @@ export {
   type StoredMessage,
 } from './codec.ts';
 export * from './fleetConfig.ts';
+export { type Capability, capabilitiesOf } from './powerMethod.ts';
 export { healthSubject, powerSubject, streamOf, streams, subjectFilters, subjectOf } from './subjects.ts';
 export { type Upcaster, type Upcasters, upcast, upcasters } from './upcast.ts';

@@ -72,7 +72,7 @@ export async function startPower(
     ),
   );
   const machines = createCrew((server) =>
-    startMachine({ server, view, drivers, log, signal, serverView: () => serverView(server) }),
+    startMachine({ server, view, drivers, log, signal, nowMs, serverView: () => serverView(server) }),
   );
   const actions = createActions({
     view,
@@ -119,7 +119,7 @@ export async function startPower(
       wakes.map(async (server) => {
         log.warn({ server, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
         try {
-          await drivers.driverOf(server, 0)?.wake(signal);
+          await drivers.driverThat(server, 'wake')?.wake(signal);
         } catch (error) {
           log.warn({ server, error: messageOf(error) }, 'fail awake: wake failed');
         }
@@ -138,7 +138,7 @@ export async function startPower(
         if (!now || bus.lostSinceMs !== undefined) return;
         const onError = (error: unknown) =>
           log.warn({ server, error: messageOf(error) }, 'meter not readable');
-        const driver = drivers.driverOf(server, 0);
+        const driver = drivers.driverThat(server, 'meter');
         const data = await meterServer(now, driver, loads.rpsOf(server), signal, onError);
         await bus.publish({ type: 'PowerMetered', data }, { timeoutMs: meterPublishTimeoutMs });
       },

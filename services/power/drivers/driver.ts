@@ -1,6 +1,7 @@
 import type { PowerState } from '../../../libs/domain/mod.ts';
+import type { Capability } from '../../../libs/events/mod.ts';
 
-export type { PowerState };
+export type { Capability, PowerState };
 
 export interface MeterReading {
   /** Watts; undefined when the hardware has no meter or says what can't be true (0 W while on). */
@@ -8,8 +9,6 @@ export interface MeterReading {
   /** Where the figure was read, as an operator would look it up. */
   readonly source: string;
 }
-
-export type Capability = 'wake' | 'sleep' | 'readPower' | 'meter';
 
 /**
  * One way to switch one machine. Every method can be cancelled by its signal, is bounded in time by the driver's
