@@ -13,4 +13,5 @@ export * from './server.ts';
 export * from './setupTime.ts';
 export { sleepRefusals, validDecision } from './sleepPermission.ts';
 export { powerRefusals } from './sleepPlan.ts';
+export { isCountedOn } from './wakeLadder.ts';
 export { failAwakeServers, wantedServers } from './wanted.ts';

@@ -1,5 +1,6 @@
 import type { Bounds, PowerMethod } from '../events/mod.ts';
 import type { ServerView } from './fleet.ts';
+import { failedItsDrill } from './hand.ts';
 import { type ActionOf, type PowerAction, type PowerContext, rungThat } from './powerAction.ts';
 import type { WakeInProgress } from './server.ts';
 import { confirmMs, expectedOnMs, expectedReadyMs, rungTimeoutMs } from './setupTime.ts';
@@ -81,4 +82,14 @@ export function quarantine({ fleet, nowMs }: PowerContext, { state }: ServerView
   const durationMs = Math.min(maxQuarantineMs, quarantineMs * 2 ** (state.failedWakes - 1));
   const reason = `wake failed ${state.failedWakes} times in a row; next try in ${durationMs} ms`;
   return { kind: 'quarantine', server: state.name, untilMs: nowMs + durationMs, reason };
+}
+
+/**
+ * May a planner count on this server: does it serve, or will it by what its own past says? Not on one that is
+ * overdue, was refused, failed its last wake or its last fire drill: a substitute is woken, whatever becomes of it.
+ */
+export function isCountedOn({ state }: ServerView): boolean {
+  if (state.lifecycle === 'failed' || state.lifecycle === 'quarantined') return false;
+  if (failedItsDrill(state) && state.lifecycle !== 'ready') return false;
+  return state.wake?.overdueAtMs === undefined && !state.wake?.attemptFailed;
 }
