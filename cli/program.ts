@@ -4,6 +4,7 @@ import { type Cli, CliError, oneLine } from './cli.ts';
 import { registerConfigure } from './commands/configure.ts';
 import { registerEvents } from './commands/events.ts';
 import { registerPoolHand, registerServerHand } from './commands/hand.ts';
+import { registerReport } from './commands/report.ts';
 import { registerSchema } from './commands/schema.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerUp } from './commands/up.ts';
@@ -16,6 +17,7 @@ Examples:
   nemuri configure -c nemuri.yaml      take it into the history
   nemuri status                        the fleet now
   nemuri events --since 1h             what happened
+  nemuri report --since 7d             kWh used and saved, cost, CO2
   nemuri wake web-1 --for 2h           keep a server awake; sleep, cordon, uncordon, drill, pin, unpin, pause, resume
 
 Exit codes: 0 done; 1 the answer is no (such as: not valid); 2 wrong usage, or the bus can't be reached.`;
@@ -30,6 +32,7 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerStatus,
   registerServerHand,
   registerPoolHand,
+  registerReport,
 ];
 
 /** Runs `nemuri` with these arguments (without node and script) and resolves with its exit code. Never rejects. */

@@ -1,5 +1,7 @@
 export * from './demand.ts';
 export * from './energy.ts';
+export * from './energyAccount.ts';
+export * from './energyReport.ts';
 export * from './fleet.ts';
 export * from './hand.ts';
 export * from './health.ts';
@@ -14,4 +16,5 @@ export * from './setupTime.ts';
 export { sleepRefusals, validDecision } from './sleepPermission.ts';
 export { powerRefusals } from './sleepPlan.ts';
 export { isCountedOn } from './wakeLadder.ts';
+export * from './wakeTally.ts';
 export { failAwakeServers, wantedServers } from './wanted.ts';

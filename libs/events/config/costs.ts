@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { settings } from './shared.ts';
+import { durationMs, settings } from './shared.ts';
 
 const percent = (value: number, description: string) =>
   Type.Number({ minimum: 0, maximum: 100, default: value, description });
@@ -11,6 +11,10 @@ export const CostsSchema = settings(
     co2GramsPerKwh: Type.Optional(Type.Number({ minimum: 0, description: 'Left out: no CO2 is reported' })),
     meterErrorPercent: percent(2, 'How far a measured reading may be off'),
     modelErrorPercent: percent(15, 'How far the energy model may be off'),
+    maxMeterGapMs: durationMs(
+      60_000,
+      'Readings further apart leave a gap: the higher of the two is taken, and counts as modelled',
+    ),
   },
   'What a kWh costs and how well it is known, for nemuri report',
 );
