@@ -23,7 +23,7 @@ type Reading = PowerState | 'failed';
 function factsAfter(s1: Partial<ServerState>, readings: readonly Reading[]): string[] {
   const server = viewOf(withServers(scriptedFleet().fleet, { s1 }), 's1');
   const track = readings.reduce<ReadingTrack>(
-    (known, reading, index) => trackReading(known, reading, bounds, startMs + index * 2_000),
+    (known, reading, index) => trackReading(known, reading, server, bounds, startMs + index * 2_000),
     noReadings,
   );
   return factsOfTrack(server, track, bounds, 'unreachable').map(({ type }) => type);
@@ -63,6 +63,18 @@ test('from hardware that flaps only what it says ten times in a row is believed'
   expect(factsAfter(readyState, [...flapping, ...off(9)])).toContain('ServerPoweredOff');
 });
 
+test('changes that we asked for are no flapping', () => {
+  const server = viewOf(withServers(scriptedFleet().fleet, { s1: { lifecycle: 'waking', wake } }), 's1');
+  const stopping = viewOf(withServers(scriptedFleet().fleet, { s1: { lifecycle: 'stopping' } }), 's1');
+  let track = noReadings;
+  for (let cycle = 0; cycle < 20; cycle += 1) {
+    track = trackReading(track, 'on', server, bounds, startMs);
+    track = trackReading(track, 'poweringOff', stopping, bounds, startMs);
+    track = trackReading(track, 'off', stopping, bounds, startMs);
+  }
+  expect(track.changedAtMs).toEqual([]);
+});
+
 test('whatever a BMC says in ten minutes, the facts and the commands that follow are few', () => {
   const reading = fc.constantFrom<Reading>('on', 'off', 'failed', 'poweringOn', 'unknown');
   // Runs, so that readings also stay for a while.
@@ -79,7 +91,7 @@ test('whatever a BMC says in ten minutes, the facts and the commands that follow
         foldInto(fleet, recorded(draftOf(type, data), atMs, fleet.sequence + 1));
       for (const [index, value] of readings.entries()) {
         const atMs = startMs + index * 2_000;
-        track = trackReading(track, value, bounds, atMs);
+        track = trackReading(track, value, viewOf(fleet, 's1'), bounds, atMs);
         for (const { type } of factsOfTrack(viewOf(fleet, 's1'), track, bounds, 'unreachable')) {
           facts += 1;
           fold(type, {}, atMs);

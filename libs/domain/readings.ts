@@ -29,24 +29,29 @@ export interface ReadingTrack {
 
 export const noReadings: ReadingTrack = { reading: 'unknown', inARow: 0, changedAtMs: [] };
 
-/** Adds one reading, `failed` for one that could not be had. At most `maxFlaps` + 1 changes are remembered. */
+/**
+ * Adds one reading, `failed` for one that could not be had. What is on its way (`poweringOn`) says nothing either way.
+ * Changes that we asked for are not remembered; of the others at most `maxFlaps` + 1.
+ */
 export function trackReading(
   track: ReadingTrack,
   reading: Reading,
+  server: ServerView | undefined,
   { flapWindowMs, maxFlaps }: Pick<Bounds, 'flapWindowMs' | 'maxFlaps'>,
   nowMs: number,
 ): ReadingTrack {
+  if (reading !== 'on' && reading !== 'off' && reading !== 'failed') return track;
   const recent = track.changedAtMs.filter((timeMs) => nowMs - timeMs < flapWindowMs);
   if (reading === track.reading) return { ...track, inARow: track.inARow + 1, changedAtMs: recent };
-  const isFirst = track.inARow === 0;
-  const changedAtMs = isFirst ? recent : [...recent, nowMs].slice(-(maxFlaps + 1));
+  const isSurprise = track.inARow > 0 && !(server && isAskedFor(server, reading));
+  const changedAtMs = isSurprise ? [...recent, nowMs].slice(-(maxFlaps + 1)) : recent;
   return { reading, inARow: 1, changedAtMs };
 }
 
 /**
- * What may be believed of the hardware by now: the facts that the fleet does not know yet. What we asked for is
- * believed at once, a surprise when it is read twice, a failure at the third; from hardware that has changed its
- * word more than `maxFlaps` times in `flapWindowMs`, nothing but what it says ten times in a row.
+ * What may be believed of the hardware by now: the facts that the fleet does not know yet. What we asked for, or a
+ * probe says too, is believed at once, a surprise when it is read twice, a failure at the third; from hardware that
+ * has changed its word more than `maxFlaps` times in `flapWindowMs`, nothing else but what it says ten times in a row.
  */
 export function factsOfTrack(
   server: ServerView,
@@ -62,17 +67,19 @@ export function factsOfTrack(
       ? [{ type: 'PowerStateLost', error }]
       : [];
   }
-  const needed = isFlapping
-    ? readingsUntilSettled
-    : isExpected(server, track.reading)
-      ? 1
-      : readingsUntilDrift;
-  return track.inARow >= needed ? factsOfReading(server, track.reading) : [];
+  return track.inARow >= readingsNeeded(server, track.reading, isFlapping)
+    ? factsOfReading(server, track.reading)
+    : [];
 }
 
-/** Did we ask the hardware for this, or know nothing better? */
-function isExpected({ state }: ServerView, reading: PowerState): boolean {
-  if (state.powerState === 'unknown') return true;
+function readingsNeeded(server: ServerView, reading: PowerState, isFlapping: boolean): number {
+  if (isAskedFor(server, reading) || (reading === 'on' && server.state.health === 'healthy')) return 1;
+  if (isFlapping) return readingsUntilSettled;
+  return server.state.powerState === 'unknown' ? 1 : readingsUntilDrift;
+}
+
+/** Is this what our wake or sleep under way is to bring about? */
+function isAskedFor({ state }: ServerView, reading: Reading): boolean {
   if (reading === 'on') return state.wake !== undefined;
   return reading === 'off' && state.lifecycle === 'stopping';
 }

@@ -16,6 +16,8 @@ export interface WakeInProgress {
   readonly rung: number;
   readonly attempt: number;
   readonly attemptedAtMs: number;
+  /** When this rung's first try was sent. */
+  readonly rungStartedAtMs?: number;
   readonly attemptFailed: boolean;
   readonly poweredOnAtMs?: number;
   /** Since when it is late by the server's own past: a substitute is wanted, whatever this wake still does. */
@@ -122,10 +124,22 @@ function settle(server: ServerState, nowMs: number): ServerState {
   const booted = server.wake?.poweredOnAtMs !== undefined;
   const setupTimesMs =
     server.wake && booted
-      ? [...server.setupTimesMs, Math.max(0, nowMs - server.wake.requestedAtMs)].slice(-rememberedSetupTimes)
+      ? [...server.setupTimesMs, Math.max(0, nowMs - wokenAtMs(server, server.wake))].slice(
+          -rememberedSetupTimes,
+        )
       : server.setupTimesMs;
   const ready = enter(drop(server, 'wake', 'sleep', 'quarantinedUntilMs', 'ejectedUntilMs'), 'ready', nowMs);
   return { ...ready, readyAtMs: nowMs, failedWakes: 0, setupTimesMs };
+}
+
+/**
+ * When the machine heard the wake that worked: its last try, since none is sent once the hardware says on. Where that
+ * can't be read, tries go on while it boots, and the rung's first has to do.
+ */
+function wokenAtMs({ powerInferred }: ServerState, wake: WakeInProgress): number {
+  if (powerInferred) return wake.rungStartedAtMs ?? wake.requestedAtMs;
+  // A ladder climbed because it was on and did not serve says nothing of when it began.
+  return Math.min(wake.attemptedAtMs, wake.poweredOnAtMs ?? wake.attemptedAtMs);
 }
 
 function trace(event: RecordedEvent): { traceparent?: string } {
@@ -166,7 +180,14 @@ function evolveWake(server: ServerState, event: RecordedEvent): ServerState {
       const { rung, attempt } = event.data;
       return {
         ...acted(server, event.timeMs),
-        wake: { ...wake, rung, attempt, attemptedAtMs: event.timeMs, attemptFailed: false },
+        wake: {
+          ...wake,
+          rung,
+          attempt,
+          attemptedAtMs: event.timeMs,
+          rungStartedAtMs: attempt === 1 ? event.timeMs : (wake.rungStartedAtMs ?? event.timeMs),
+          attemptFailed: false,
+        },
       };
     }
     case 'WakeAttemptFailed':

@@ -64,6 +64,19 @@ describe('the first missed quantile is reported', () => {
   });
 });
 
+test('where no power can be read, tries go on while it boots, and only the rung’s whole time climbs', () => {
+  const late = { overdueAtMs: nowMs, rungStartedAtMs: nowMs };
+  const s1 = { powerInferred: true, setupTimesMs: Array(16).fill(100_000) };
+  const retried = { ...late, attempt: 3, attemptedAtMs: nowMs + 120_000 };
+  expect(next({ ...late, attempt: 1 }, 60_000, s1)).toMatchObject({
+    kind: 'attemptWake',
+    rung: 0,
+    attempt: 2,
+  });
+  expect(next(retried, 399_999, s1)).toBeUndefined();
+  expect(next(retried, 400_000, s1)).toMatchObject({ kind: 'attemptWake', rung: 1, attempt: 1 });
+});
+
 test('the fold learns how long hardware takes to say on, from wakes that worked at once', () => {
   const { fleet, fact } = scriptedFleet();
   fact('ServerPoweredOff', {});

@@ -36,12 +36,15 @@ export function continueWake(
   if (!method) return giveUp(server, wake, 'the wake ladder has become shorter than the rung in use');
   const sinceAttemptMs = context.nowMs - wake.attemptedAtMs;
   const timeoutMs = rungTimeoutMs(server, bounds);
-  if (sinceAttemptMs >= timeoutMs) return climb(wake.rung + 1, `not ready after ${Math.round(timeoutMs)} ms`);
+  // Where no power can be read, tries go on while it boots: its time runs from the first, and only that climbs.
+  const rungAtMs = state.powerInferred ? (wake.rungStartedAtMs ?? wake.attemptedAtMs) : wake.attemptedAtMs;
+  if (context.nowMs - rungAtMs >= timeoutMs)
+    return climb(wake.rung + 1, `not ready after ${Math.round(timeoutMs)} ms`);
   if (state.powerState === 'on') return undefined;
   if (sinceAttemptMs < retryAfterMs(server, method, wake, bounds)) return undefined;
-  return wake.attempt < method.tries
-    ? attemptWake(wake.rung, wake.attempt + 1)
-    : climb(wake.rung + 1, `hardware not on after ${method.tries} tries by ${method.driver}`);
+  if (wake.attempt < method.tries) return attemptWake(wake.rung, wake.attempt + 1);
+  if (state.powerInferred && !wake.attemptFailed) return undefined;
+  return climb(wake.rung + 1, `hardware not on after ${method.tries} tries by ${method.driver}`);
 }
 
 /** A refused try is repeated with growing distance; one that was taken gets its time to show. */

@@ -53,8 +53,8 @@ export function startMachine(options: MachineOptions): Machine {
     }
     const bounds = view.fleet.config?.bounds;
     if (!bounds) return;
-    track = trackReading(track, problem === '' ? lastReading : 'failed', bounds, options.nowMs());
     const seen = serverView();
+    track = trackReading(track, problem === '' ? lastReading : 'failed', seen, bounds, options.nowMs());
     const facts: PowerFact[] = seen ? factsOfTrack(seen, track, bounds, problem) : [];
     for (const fact of facts) {
       const now = serverView();
