@@ -1,5 +1,7 @@
 import type { RecordedEvent } from '../events/mod.ts';
 import { type Drills, evolveHand, type Order } from './hand.ts';
+import { acted, drop, enter, rememberedActions, trace } from './serverFold.ts';
+import { evolveWake } from './serverWake.ts';
 
 /** What the hardware says (Redfish terms). */
 export type PowerState = 'on' | 'off' | 'poweringOn' | 'poweringOff' | 'unknown';
@@ -63,6 +65,8 @@ export interface ServerState {
   /** Until when some proxy sends it nothing, because its connection was dead. */
   readonly ejectedUntilMs?: number;
   readonly failedWakes: number;
+  /** Power-offs in a row that did not switch it off, and when the last of them was called off. */
+  readonly failedSleeps?: { readonly count: number; readonly lastAtMs: number };
   /** Epoch ms of the last sleeps (wear), newest last. */
   readonly sleptAtMs: readonly number[];
   /** The last measured setup times in ms, newest last. */
@@ -76,10 +80,12 @@ export interface ServerState {
   readonly drills?: Drills;
 }
 
+/** Tries of one way to switch a server off before the sleep is called off. */
+export const maxSleepAttempts = 3;
+
 /** Bounds of what a server's state remembers: cycles a day are configured to at most 200. */
 const rememberedSleeps = 256;
 const rememberedSetupTimes = 16;
-const rememberedActions = 64;
 
 /**
  * A server nobody has looked at yet. It counts as waking: it serves when a probe says so, and is asleep only
@@ -101,18 +107,6 @@ export function newServer(name: string, pool: string, nowMs: number): ServerStat
     actionsAtMs: [],
     mendedAtMs: [],
   };
-}
-
-type Without<K extends keyof ServerState> = Omit<ServerState, K>;
-
-function drop<K extends keyof ServerState>(server: ServerState, ...keys: K[]): Without<K> {
-  const copy = { ...server };
-  for (const key of keys) delete copy[key];
-  return copy;
-}
-
-function enter(server: ServerState, lifecycle: Lifecycle, nowMs: number): ServerState {
-  return server.lifecycle === lifecycle ? server : { ...server, lifecycle, sinceMs: nowMs };
 }
 
 /** A waking server that answers is ready, unless its hardware still says off (the hardware is right). */
@@ -142,77 +136,9 @@ function wokenAtMs({ powerInferred }: ServerState, wake: WakeInProgress): number
   return Math.min(wake.attemptedAtMs, wake.poweredOnAtMs ?? wake.attemptedAtMs);
 }
 
-function trace(event: RecordedEvent): { traceparent?: string } {
-  return event.traceparent ? { traceparent: event.traceparent } : {};
-}
-
 /** Folds one event about a server into its state. Events that do not concern the state leave it as it is. */
 export function evolveServer(server: ServerState, event: RecordedEvent): ServerState {
   return evolveHand(evolveWake(evolveSleep(evolveTruth(server, event), event), event), event);
-}
-
-function evolveWake(server: ServerState, event: RecordedEvent): ServerState {
-  const { wake } = server;
-  switch (event.type) {
-    case 'WakeRequested': {
-      // What serves already is awake: health was quicker than the power service. A repeated fact says nothing new.
-      const serves = server.lifecycle === 'ready' && server.health === 'healthy';
-      if (serves || wake?.wakeId === event.data.wakeId) return server;
-      const base = enter(
-        drop(server, 'sleep', 'quarantinedUntilMs', 'ejectedUntilMs', 'readyAtMs'),
-        'waking',
-        event.timeMs,
-      );
-      const started = {
-        wakeId: event.data.wakeId,
-        requestedAtMs: event.timeMs,
-        reason: event.data.reason,
-        rung: 0,
-        attempt: 0,
-        attemptedAtMs: event.timeMs,
-        attemptFailed: false,
-        ...trace(event),
-      };
-      return { ...base, sinceMs: event.timeMs, health: 'unknown', wake: started };
-    }
-    case 'WakeAttempted': {
-      if (wake?.wakeId !== event.data.wakeId) return server;
-      const { rung, attempt } = event.data;
-      return {
-        ...acted(server, event.timeMs),
-        wake: {
-          ...wake,
-          rung,
-          attempt,
-          attemptedAtMs: event.timeMs,
-          rungStartedAtMs: attempt === 1 ? event.timeMs : (wake.rungStartedAtMs ?? event.timeMs),
-          attemptFailed: false,
-        },
-      };
-    }
-    case 'WakeAttemptFailed':
-      return wake?.wakeId === event.data.wakeId
-        ? { ...server, wake: { ...wake, attemptFailed: true } }
-        : server;
-    case 'WakeOverdue':
-      if (wake?.wakeId !== event.data.wakeId || wake.overdueAtMs !== undefined) return server;
-      return { ...server, wake: { ...wake, overdueAtMs: event.timeMs } };
-    case 'WakeTimedOut':
-      if (wake?.wakeId !== event.data.wakeId) return server;
-      return {
-        ...enter(drop(server, 'wake'), 'failed', event.timeMs),
-        failedWakes: server.failedWakes + 1,
-      };
-    case 'ServerQuarantined':
-      // It may have come back to ready in the meantime.
-      if (server.lifecycle !== 'failed' && server.lifecycle !== 'quarantined') return server;
-      return {
-        ...enter(drop(server, 'wake'), 'quarantined', event.timeMs),
-        quarantinedUntilMs: event.data.untilMs,
-      };
-    default:
-      return server;
-  }
 }
 
 function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
@@ -246,8 +172,16 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
         return enter(awake, server.readyAtMs === undefined ? 'waking' : 'ready', event.timeMs);
       }
       if (server.powerState === 'off') return server;
+      const failedSleeps =
+        sleep.attempt >= maxSleepAttempts
+          ? { count: (server.failedSleeps?.count ?? 0) + 1, lastAtMs: event.timeMs }
+          : server.failedSleeps;
       // Once the power-off was sent, only a probe can say that the server serves.
-      return { ...enter(drop(awake, 'readyAtMs'), 'waking', event.timeMs), health: 'unknown' };
+      return {
+        ...enter(drop(awake, 'readyAtMs'), 'waking', event.timeMs),
+        health: 'unknown',
+        ...(failedSleeps ? { failedSleeps } : {}),
+      };
     }
     case 'SleepAttempted': {
       if (sleep?.sleepId !== event.data.sleepId) return server;
@@ -298,7 +232,7 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
     case 'SleepVerified':
       if (!awaitsSleepProof(server)) return server;
       return {
-        ...enter(drop(server, 'sleep', 'readyAtMs'), 'asleep', event.timeMs),
+        ...enter(drop(server, 'sleep', 'readyAtMs', 'failedSleeps'), 'asleep', event.timeMs),
         powerState: 'off',
         health: 'unknown',
         sleptAtMs: [...server.sleptAtMs, event.timeMs].slice(-rememberedSleeps),
@@ -357,11 +291,6 @@ function inferredOn(server: ServerState, event: RecordedEvent): ServerState {
   const slept = server.powerState === 'off';
   const wake = server.wake && slept ? { ...server.wake, poweredOnAtMs: event.timeMs } : server.wake;
   return { ...server, powerState: 'on', ...(wake ? { wake } : {}) };
-}
-
-function acted(server: ServerState, nowMs: number): ServerState {
-  if (server.actionsAtMs.at(-1) === nowMs) return server;
-  return { ...server, actionsAtMs: [...server.actionsAtMs, nowMs].slice(-rememberedActions) };
 }
 
 function poweredOff(server: ServerState, nowMs: number): ServerState {

@@ -70,7 +70,7 @@ export function boundRefusals(
   { state, pool }: ServerView,
   bounds: Bounds,
   nowMs: number,
-): { readonly bound: 'minAwakeMs' | 'maxCyclesPerDay'; readonly reason: string }[] {
+): { readonly bound: 'minAwakeMs' | 'maxCyclesPerDay' | 'quarantineMs'; readonly reason: string }[] {
   const { minAwakeMs } = pool.planner;
   const awakeMs = nowMs - (state.readyAtMs ?? state.sinceMs);
   const sleepsToday = withinDay(state.sleptAtMs, nowMs);
@@ -81,6 +81,13 @@ export function boundRefusals(
   if (sleepsToday >= bounds.maxCyclesPerDay) {
     const reason = `it slept ${sleepsToday} times in 24 h, the wear budget`;
     found.push({ bound: 'maxCyclesPerDay', reason });
+  }
+  const failed = state.failedSleeps;
+  if (failed) {
+    const restMs = Math.min(bounds.maxQuarantineMs, bounds.quarantineMs * 2 ** (failed.count - 1));
+    const leftMs = failed.lastAtMs + restMs - nowMs;
+    const reason = `it could not be switched off ${failed.count} times in a row; next try in ${leftMs} ms`;
+    if (leftMs > 0) found.push({ bound: 'quarantineMs', reason });
   }
   return found;
 }

@@ -1,11 +1,8 @@
 import type { ServerView } from './fleet.ts';
 import { censusOf } from './liveness.ts';
 import { type PowerAction, type PowerContext, rungThat, type Wanted } from './powerAction.ts';
-import type { SleepInProgress } from './server.ts';
+import { maxSleepAttempts, type SleepInProgress } from './server.ts';
 import { mendRefusals, sleepRefusals } from './sleepPermission.ts';
-
-/** Tries of one way to switch a server off before the sleep is called off. */
-const maxSleepAttempts = 3;
 
 function trace(from: { readonly traceparent?: string }): { traceparent?: string } {
   return from.traceparent ? { traceparent: from.traceparent } : {};
