@@ -35,7 +35,6 @@ export type PowerAction = About &
     | {
         readonly kind: 'attemptSleep';
         readonly sleep: SleepInProgress;
-        readonly rung: number;
         readonly attempt: number;
         readonly forced: boolean;
       }

@@ -62,11 +62,10 @@ export function continueDrain(
   if (isWanted && !sleep.mend) return cancel('the decision wants it awake again');
   const refusals = refusalsOf(context, server);
   if (refusals.length > 0) return cancel(refusals.join('; '));
-  const rung = rungThat(server, 'sleep');
-  if (rung === undefined) return cancel('no method of it can put it to sleep');
+  if (rungThat(server, 'sleep') === undefined) return cancel('no method of it can put it to sleep');
   const undrained = undrainedProxies(context, sleep);
   if (undrained.length === 0) {
-    return { kind: 'attemptSleep', server: name, sleep, rung, attempt: 1, forced: false };
+    return { kind: 'attemptSleep', server: name, sleep, attempt: 1, forced: false };
   }
   // Each proxy bounds its own drain and says so; one that says nothing twice as long is not to be trusted.
   const overdue = context.nowMs - sleep.requestedAtMs > server.pool.drainTimeoutMs * 2;
@@ -106,13 +105,15 @@ export function continueStop(
   if (state.powerState === 'off' || !sleep) return isWanted ? 'wake' : undefined;
   const rung = rungThat(server, 'sleep');
   const method = rung === undefined ? undefined : config.power[rung];
-  if (rung === undefined || !method) return undefined;
+  if (!method) return undefined;
   const sinceAttemptMs = context.nowMs - sleep.attemptedAtMs;
   if (!sleep.attemptFailed && sinceAttemptMs < method.gracefulOffTimeoutMs) return undefined;
   if (sleep.attemptFailed && sinceAttemptMs < 1_000 * 2 ** (sleep.attempt - 1)) return undefined;
   const cancel = (reason: string) => ({ kind: 'cancelSleep', server: state.name, sleep, reason }) as const;
   if (isWanted && !sleep.mend) return cancel('still on, and wanted awake again');
   if (sleep.attempt >= maxSleepAttempts) return cancel(`not off after ${sleep.attempt} tries`);
-  const forced = method.allowForceOff && !sleep.attemptFailed;
-  return { kind: 'attemptSleep', server: state.name, sleep, rung, attempt: sleep.attempt + 1, forced };
+  const cuts = rungThat(server, 'forceOff');
+  const mayForce = cuts !== undefined && config.power[cuts]?.allowForceOff === true;
+  const forced = mayForce && !sleep.attemptFailed;
+  return { kind: 'attemptSleep', server: state.name, sleep, attempt: sleep.attempt + 1, forced };
 }

@@ -1,11 +1,14 @@
 import type { PowerMethod } from './fleetConfig.ts';
 
-export type Capability = 'wake' | 'sleep' | 'readPower' | 'meter';
+/** `forceOff`: a sleep that cuts the power, when the graceful one did not work. */
+export type Capability = 'wake' | 'sleep' | 'forceOff' | 'readPower' | 'meter';
+
+const allCapabilities: readonly Capability[] = ['wake', 'sleep', 'forceOff', 'readPower', 'meter'];
 
 /** What a configured method can do. Its driver does these and no others. */
 export function capabilitiesOf(method: PowerMethod): ReadonlySet<Capability> {
   switch (method.driver) {
     case 'redfish':
-      return new Set(['wake', 'sleep', 'readPower', 'meter']);
+      return new Set(allCapabilities);
   }
 }

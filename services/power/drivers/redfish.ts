@@ -1,5 +1,5 @@
-import type { RedfishMethod } from '../../../libs/events/mod.ts';
-import { type Capability, DriverError, type PowerDriver, type PowerState } from './driver.ts';
+import { capabilitiesOf, type RedfishMethod } from '../../../libs/events/mod.ts';
+import { DriverError, type PowerDriver, type PowerState } from './driver.ts';
 import { createConnection } from './redfishConnection.ts';
 import { createMeter } from './redfishMeter.ts';
 import { codeOf, type JsonObject, linkOf, RedfishError } from './redfishOutcome.ts';
@@ -47,8 +47,6 @@ export interface RedfishDependencies {
 
 // Of the systems of a rack manager, in an error message.
 const maxListed = 20;
-
-const capabilities: ReadonlySet<Capability> = new Set(['wake', 'sleep', 'readPower', 'meter']);
 
 // Where the wish is fulfilled already. A forced sleep is for a machine that hangs in poweringOff.
 const fulfilled: Record<Wish, readonly PowerState[]> = {
@@ -217,7 +215,7 @@ export function createRedfishDriver(
 
   return {
     name: 'redfish',
-    capabilities,
+    capabilities: capabilitiesOf(method),
     wake: (signal) => run(signal, () => bring('wake')),
     sleep: (how, signal) => run(signal, () => bring(how)),
     readPower: (signal) => run(signal, readPower),

@@ -23,7 +23,7 @@ export interface FakeMachines {
 /** @param capabilities what each driver can do; default: everything. */
 export function fakeMachines(
   initial: PowerState,
-  capabilities: readonly Capability[] = ['wake', 'sleep', 'readPower', 'meter'],
+  capabilities: readonly Capability[] = ['wake', 'sleep', 'forceOff', 'readPower', 'meter'],
 ): FakeMachines {
   const machines = new Map<string, FakeMachine>();
   const machine = (server: string): FakeMachine => {
