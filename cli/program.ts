@@ -3,7 +3,9 @@ import { messageOf } from '../libs/runtime/errors.ts';
 import { type Cli, CliError, oneLine } from './cli.ts';
 import { registerConfigure } from './commands/configure.ts';
 import { registerEvents } from './commands/events.ts';
+import { registerPoolHand, registerServerHand } from './commands/hand.ts';
 import { registerPower } from './commands/power.ts';
+import { registerReport } from './commands/report.ts';
 import { registerSchema } from './commands/schema.ts';
 import { registerSimulate } from './commands/simulate.ts';
 import { registerStatus } from './commands/status.ts';
@@ -19,6 +21,8 @@ Examples:
   nemuri events --since 1h             what happened
   nemuri simulate --trace load.csv     the planner on a load series
   nemuri power test -c nemuri.yaml --server web-1   how a machine is switched, tried
+  nemuri report --since 7d             kWh used and saved, cost, CO2
+  nemuri wake web-1 --for 2h           keep a server awake; sleep, cordon, uncordon, drill, pin, unpin, pause, resume
 
 Exit codes: 0 done; 1 the answer is no (such as: not valid); 2 wrong usage, or the bus can't be reached.`;
 
@@ -32,6 +36,9 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerStatus,
   registerSimulate,
   registerPower,
+  registerServerHand,
+  registerPoolHand,
+  registerReport,
 ];
 
 /** Runs `nemuri` with these arguments (without node and script) and resolves with its exit code. Never rejects. */

@@ -1,4 +1,14 @@
-import { type Fleet, floorOf, type ServerView, serversOfPool } from '../libs/domain/mod.ts';
+import {
+  type Fleet,
+  failedItsDrill,
+  floorOf,
+  type HeldBack,
+  heldBack,
+  nobodySeen,
+  orderNow,
+  type ServerView,
+  serversOfPool,
+} from '../libs/domain/mod.ts';
 
 export interface ServerReport {
   readonly name: string;
@@ -7,6 +17,19 @@ export interface ServerReport {
   readonly powerState: string;
   readonly health: string;
   readonly cordoned: boolean;
+  /** No method reads its power: it is inferred from probes. */
+  readonly powerInferred?: boolean;
+  /** The operator's order that holds. */
+  readonly order?: {
+    readonly wants: string;
+    readonly untilMs: number;
+    readonly by: string;
+    readonly reason: string;
+  };
+  /** Failed its last fire drill and has not served since: no capacity. */
+  readonly failedItsDrill?: boolean;
+  /** The last measured setup times in ms, newest last. */
+  readonly setupTimesMs: readonly number[];
 }
 
 export interface PoolReport {
@@ -25,6 +48,9 @@ export interface PoolReport {
     readonly stale: boolean;
   };
   readonly servers: readonly ServerReport[];
+  /** What is wanted and waits, by the bound that holds it back. */
+  readonly heldBack: readonly HeldBack[];
+  readonly drills: { readonly passed: number; readonly failed: number };
 }
 
 /** The fleet as `nemuri status` shows it. Times are epoch milliseconds. */
@@ -40,15 +66,16 @@ export interface StatusReport {
 export function statusReport(fleet: Fleet, nowMs: number): StatusReport {
   if (!fleet.config) return { sequence: fleet.sequence, configured: false, pools: [] };
   const names = Object.keys(fleet.config.pools).toSorted();
+  const held = heldBack({ fleet, liveness: nobodySeen, nowMs });
   return {
     sequence: fleet.sequence,
     configured: true,
     configuredAtMs: fleet.configuredAtMs,
-    pools: names.map((name) => poolReport(fleet, name, nowMs)),
+    pools: names.map((name) => poolReport(fleet, name, held, nowMs)),
   };
 }
 
-function poolReport(fleet: Fleet, name: string, nowMs: number): PoolReport {
+function poolReport(fleet: Fleet, name: string, held: readonly HeldBack[], nowMs: number): PoolReport {
   const views = serversOfPool(fleet, name);
   const { paused = false, pinnedServers, decision } = fleet.pools[name] ?? {};
   const capacityOf = (some: readonly ServerView[]) =>
@@ -70,14 +97,28 @@ function poolReport(fleet: Fleet, name: string, nowMs: number): PoolReport {
             stale: nowMs > decision.decidedAtMs + decision.validForMs,
           },
         }),
-    servers: views.map(({ state }) => ({
-      name: state.name,
-      lifecycle: state.lifecycle,
-      sinceMs: state.sinceMs,
-      powerState: state.powerState,
-      health: state.health,
-      cordoned: state.cordoned,
-    })),
+    servers: views.map((view) => serverReport(view, nowMs)),
+    heldBack: held.filter(({ pool }) => pool === name),
+    drills: {
+      passed: views.reduce((sum, { state }) => sum + (state.drills?.passed ?? 0), 0),
+      failed: views.reduce((sum, { state }) => sum + (state.drills?.failed ?? 0), 0),
+    },
+  };
+}
+
+function serverReport({ state }: ServerView, nowMs: number): ServerReport {
+  const order = orderNow(state, nowMs);
+  return {
+    name: state.name,
+    lifecycle: state.lifecycle,
+    sinceMs: state.sinceMs,
+    powerState: state.powerState,
+    health: state.health,
+    cordoned: state.cordoned,
+    ...(state.powerInferred ? { powerInferred: true } : {}),
+    ...(order ? { order } : {}),
+    ...(failedItsDrill(state) ? { failedItsDrill: true } : {}),
+    setupTimesMs: state.setupTimesMs,
   };
 }
 
@@ -107,11 +148,33 @@ function poolLines(pool: PoolReport, nowMs: number): string[] {
         server.name,
         server.lifecycle,
         ago(server.sinceMs, nowMs),
-        server.powerState,
+        server.powerInferred ? `${server.powerState} (inferred)` : server.powerState,
         server.health,
         server.cordoned ? 'cordoned' : '-',
       ]),
     ]),
+    ...notes(pool, nowMs),
+  ];
+}
+
+/** What else an operator should know of the pool; nothing, most of the time. */
+function notes({ servers, heldBack: held, drills }: PoolReport, nowMs: number): string[] {
+  const total = drills.passed + drills.failed;
+  return [
+    ...servers.flatMap(({ name, order }) => {
+      if (!order) return [];
+      const left = ago(nowMs, order.untilMs);
+      return [`  ${name}: ${order.by} ordered it ${order.wants} for ${left} more: ${order.reason}`];
+    }),
+    ...servers.flatMap(({ name, failedItsDrill: failed }) =>
+      failed ? [`  ${name}: failed its last fire drill, not counted as capacity`] : [],
+    ),
+    ...held.map(({ server, bound, reason }) => `  ${server}: held back by ${bound}: ${reason}`),
+    ...(total > 0
+      ? [
+          `  fire drills: ${drills.passed} of ${total} passed (${Math.round((drills.passed / total) * 100)} %)`,
+        ]
+      : []),
   ];
 }
 

@@ -4,6 +4,7 @@ import type { RecordedEvent } from '../../libs/events/mod.ts';
 import { type BusOptions, positiveNumber, withBus, withBusOptions } from '../busOptions.ts';
 import { type Cli, CliError, oneLine } from '../cli.ts';
 import { summaryOf } from '../configFile.ts';
+import { durationOf } from '../duration.ts';
 import { covers, isSubjectFilter, streamsFor } from '../subjectFilter.ts';
 
 interface EventsOptions extends BusOptions {
@@ -14,7 +15,6 @@ interface EventsOptions extends BusOptions {
 }
 
 const maxLineChars = 400;
-const unitMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 const examples = `
 Examples:
@@ -57,10 +57,8 @@ function subjectFilter(text: string): string {
 export function startAtOf(since: string | undefined, nowMs: number): StartAt {
   if (since === undefined) return 'new';
   if (since === 'all') return 'beginning';
-  const [, count, unit] = /^(\d{1,9})(s|m|h|d)$/.exec(since) ?? [];
-  if (count !== undefined && unit !== undefined) {
-    return { sinceMs: Math.max(0, nowMs - Number(count) * (unitMs[unit] ?? 0)) };
-  }
+  const agoMs = durationOf(since);
+  if (agoMs !== undefined) return { sinceMs: Math.max(0, nowMs - agoMs) };
   const timeMs = /^\d{4}-\d{2}-\d{2}/.test(since) ? Date.parse(since) : Number.NaN;
   if (Number.isFinite(timeMs) && timeMs >= 0) return { sinceMs: timeMs };
   throw new CliError(

@@ -1,12 +1,8 @@
 import type { Command } from 'commander';
-import { messageOf } from '../../libs/runtime/errors.ts';
-import { openFleetView } from '../../libs/runtime/fleetView.ts';
-import { type BusOptions, withBus, withBusOptions, withinTime } from '../busOptions.ts';
-import { type Cli, CliError, oneLine } from '../cli.ts';
+import { type BusOptions, withBus, withBusOptions } from '../busOptions.ts';
+import { type Cli, oneLine } from '../cli.ts';
+import { withFleet } from '../history.ts';
 import { statusLines, statusReport } from '../statusReport.ts';
-
-/** Snapshot of the fold that all runs of the command share, so that each replays only what is new. */
-const snapshotName = 'cli';
 
 /** `nemuri status`: the fleet now, folded from the history. */
 export function registerStatus(program: Command, cli: Cli): void {
@@ -20,19 +16,12 @@ export function registerStatus(program: Command, cli: Cli): void {
     .addHelpText('after', '\nExamples:\n  nemuri status\n  nemuri status --json | jq .pools[0].servers')
     .action(async (options: BusOptions & { json?: boolean }) => {
       await withBus(cli, options, async (bus) => {
-        const opening = openFleetView({
-          bus,
-          name: snapshotName,
-          onProblem: (problem, details) => cli.err(oneLine(`nemuri: ${problem} ${JSON.stringify(details)}`)),
+        await withFleet(cli, options, bus, ({ fleet }) => {
+          const nowMs = cli.nowMs();
+          const report = statusReport(fleet, nowMs);
+          if (options.json) cli.out(JSON.stringify(report));
+          else for (const line of statusLines(report, nowMs)) cli.out(oneLine(line));
         });
-        const view = await withinTime(opening, options.timeout * 1_000, cli.signal).catch((error) => {
-          throw new CliError(2, `the history can't be read: ${messageOf(error)}`, { cause: error });
-        });
-        const nowMs = cli.nowMs();
-        const report = statusReport(view.fleet, nowMs);
-        if (options.json) cli.out(JSON.stringify(report));
-        else for (const line of statusLines(report, nowMs)) cli.out(oneLine(line));
-        await view.close();
       });
     });
 }

@@ -17,6 +17,8 @@ export interface PoolState {
   readonly pinnedServers?: number;
   /** The planner puts nothing to sleep, by the operator's hand. */
   readonly paused: boolean;
+  /** The end of the last hour whose energy is in the history, in epoch ms. */
+  readonly energyAccountedToMs?: number;
 }
 
 /** The fleet as the history tells it: the fold of every event up to and with `sequence`. JSON all through. */
@@ -31,7 +33,7 @@ export interface Fleet {
 }
 
 /** Counts up whenever the shape of `Fleet` changes: older snapshots are then thrown away and history is replayed. */
-export const fleetSchemaVersion = 1;
+export const fleetSchemaVersion = 2;
 
 export function initialFleet(): Fleet {
   return { sequence: 0, config: undefined, configuredAtMs: 0, servers: {}, pools: {}, lastSequences: {} };
@@ -122,6 +124,11 @@ function evolvePool(pool: PoolState, event: RecordedEvent): PoolState {
       };
       return { ...pool, decision };
     }
+    case 'EnergyAccounted':
+      return {
+        ...pool,
+        energyAccountedToMs: Math.max(pool.energyAccountedToMs ?? 0, event.data.toMs),
+      };
     case 'TargetPinned':
       return { ...pool, pinnedServers: event.data.servers };
     case 'TargetUnpinned': {

@@ -68,7 +68,8 @@ describe('factOfProbes', () => {
 describe('proofOfSleep', () => {
   const off: ServerState = { ...base, lifecycle: 'stopping', powerState: 'off' };
   const proof = (change: Partial<ServerState>, answered: boolean, afterMs: number) =>
-    proofOfSleep({ ...off, ...change }, answered, 60_000, startMs + afterMs)?.type;
+    proofOfSleep({ ...off, ...change }, 0, answered, bounds, startMs + afterMs)?.type;
+  const bounds = { sleepProofTimeoutMs: 60_000, sleepSilenceMs: 30_000 };
 
   test.each<[string, Partial<ServerState>, boolean, number, string | undefined]>([
     ['off and silent', {}, false, 0, 'SleepVerified'],
@@ -84,4 +85,21 @@ describe('proofOfSleep', () => {
   ])('%s', (_what, change, answered, afterMs, expected) => {
     expect(proof(change, answered, afterMs)).toBe(expected);
   });
+
+  test.each<[string, Partial<ServerState>, number, boolean, string | undefined]>([
+    ['silent for too short', {}, 29_999, false, undefined],
+    ['silent for long enough', {}, 30_000, false, 'SleepVerified'],
+    ['still answering', {}, 0, true, undefined],
+    ['asleep and silent', { lifecycle: 'asleep' }, 99_999, false, undefined],
+    ['asleep and answering', { lifecycle: 'asleep' }, 0, true, 'SleepContradicted'],
+  ])('where no power can be read: %s', (_what, change, silentForMs, answered, expected) => {
+    const server: ServerState = { ...off, powerState: 'on', powerInferred: true, ...change };
+    expect(proofOfSleep(server, silentForMs, answered, bounds, startMs)?.type).toBe(expected);
+  });
+});
+
+test('a server whose power is inferred is asked for silence while it stops, and watched while it sleeps', () => {
+  const inferred: ServerState = { ...base, powerInferred: true, powerState: 'on' };
+  expect(probePurpose({ ...inferred, lifecycle: 'stopping' }, startMs)).toBe('sleepProof');
+  expect(probePurpose({ ...inferred, lifecycle: 'asleep' }, startMs)).toBe('watch');
 });

@@ -1,4 +1,4 @@
-import type { HealthCheckConfig } from '../events/mod.ts';
+import type { Bounds, HealthCheckConfig } from '../events/mod.ts';
 import { awaitsSleepProof, type ServerState } from './server.ts';
 
 /** Good or bad probes in a row of one server. */
@@ -15,16 +15,17 @@ export function countProbe(count: ProbeCount, ok: boolean): ProbeCount {
 
 /**
  * What a probe is for: `serve` asks whether a server may serve, `return` does so fast while it wakes or comes back,
- * `sleepProof` asks whether one that is off is silent, `none` leaves a sleeping server alone.
+ * `sleepProof` asks whether one that is off is silent, `watch` whether one that sleeps and has no readable power still
+ * is, `none` leaves a sleeping server alone.
  */
-export type ProbePurpose = 'serve' | 'return' | 'sleepProof' | 'none';
+export type ProbePurpose = 'serve' | 'return' | 'sleepProof' | 'watch' | 'none';
 
 export function probePurpose(server: ServerState, nowMs: number): ProbePurpose {
   switch (server.lifecycle) {
     case 'asleep':
-      return 'none';
+      return server.powerInferred ? 'watch' : 'none';
     case 'stopping':
-      return server.powerState === 'off' ? 'sleepProof' : 'none';
+      return server.powerState === 'off' || server.powerInferred ? 'sleepProof' : 'none';
     case 'failed':
       return server.powerState === 'off' ? 'sleepProof' : 'return';
     case 'quarantined':
@@ -39,7 +40,7 @@ export function probePurpose(server: ServerState, nowMs: number): ProbePurpose {
 
 /** Time until the next probe in ms; jitter in 0..1 is drawn by the caller, so that 2,000 servers do not beat as one. */
 export function probeDelayMs(check: HealthCheckConfig, purpose: ProbePurpose, jitter: number): number {
-  const intervalMs = purpose === 'serve' ? check.intervalMs : check.fastIntervalMs;
+  const intervalMs = purpose === 'serve' || purpose === 'watch' ? check.intervalMs : check.fastIntervalMs;
   return intervalMs * (1 - check.jitter / 2 + check.jitter * jitter);
 }
 
@@ -67,16 +68,24 @@ export type SleepProof = { readonly type: 'SleepVerified' | 'SleepContradicted' 
 
 /**
  * Rule 6: a sleep is proven when the hardware is off and the server silent to a probe. One that still answers when
- * `sleepProofTimeoutMs` have passed contradicts its hardware.
+ * `sleepProofTimeoutMs` have passed contradicts its hardware. Where no power can be read, silence for
+ * `sleepSilenceMs` after the power-off is the proof, and an answer out of that sleep the contradiction.
+ * @param silentForMs since the first of the probes in a row that got no answer; 0 when it answered.
  */
 export function proofOfSleep(
   server: ServerState,
+  silentForMs: number,
   answered: boolean,
-  timeoutMs: number,
+  bounds: Pick<Bounds, 'sleepProofTimeoutMs' | 'sleepSilenceMs'>,
   nowMs: number,
 ): SleepProof {
+  if (server.powerInferred) {
+    if (answered) return server.lifecycle === 'asleep' ? { type: 'SleepContradicted' } : undefined;
+    const isProven = awaitsSleepProof(server) && silentForMs >= bounds.sleepSilenceMs;
+    return isProven ? { type: 'SleepVerified' } : undefined;
+  }
   if (server.powerState !== 'off') return undefined;
   if (!answered) return awaitsSleepProof(server) ? { type: 'SleepVerified' } : undefined;
-  const overdue = nowMs - server.sinceMs >= timeoutMs;
+  const overdue = nowMs - server.sinceMs >= bounds.sleepProofTimeoutMs;
   return overdue && server.lifecycle === 'stopping' ? { type: 'SleepContradicted' } : undefined;
 }

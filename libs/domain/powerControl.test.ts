@@ -1,13 +1,9 @@
 import type { Fleet } from './fleet.ts';
-import {
-  factsOfReading,
-  failAwakeServers,
-  type PowerAction,
-  planPower,
-  powerRefusals,
-  wantedServers,
-} from './powerControl.ts';
+import type { PowerAction } from './powerAction.ts';
+import { planPower } from './powerControl.ts';
+import { factsOfReading } from './readings.ts';
 import type { Lifecycle, PowerState, ServerState, SleepInProgress, WakeInProgress } from './server.ts';
+import { powerRefusals } from './sleepPlan.ts';
 import {
   asleepState,
   fleetConfig,
@@ -20,6 +16,7 @@ import {
   withServers,
   witnesses,
 } from './testing/builders.ts';
+import { failAwakeServers, wantedServers } from './wanted.ts';
 
 const nowMs = startMs + 60 * minuteMs;
 
@@ -127,7 +124,11 @@ describe('the wake ladder', () => {
   /** The next step of s1's wake, `afterMs` after its last attempt. */
   function step(attempt: Partial<WakeInProgress>, afterMs: number, rungs = 2, s1: Partial<ServerState> = {}) {
     const method = { tries: 2, confirmTimeoutMs: 60_000 };
-    const fleet = fleetWith({ ...waking, wake: wake(attempt), ...s1 }, true, { rungs, method });
+    const late = { overdueAtMs: nowMs };
+    const fleet = fleetWith({ ...waking, wake: wake({ ...late, ...attempt }), ...s1 }, true, {
+      rungs,
+      method,
+    });
     const [action] = plan(withDecision(fleet, ['s1', 's2', 's3'], nowMs + afterMs), nowMs + afterMs);
     if (action?.kind === 'attemptWake') return `rung ${action.rung}, try ${action.attempt}`;
     return action?.kind === 'giveUpWake' ? action.reason : action?.kind;

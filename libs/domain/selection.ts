@@ -3,6 +3,7 @@ import { breakEvenMs } from './energy.ts';
 import { type Fleet, membersOf, type ServerView } from './fleet.ts';
 import { takesRequests } from './routing.ts';
 import type { Lifecycle, ServerState } from './server.ts';
+import { isCountedOn } from './wakeLadder.ts';
 
 /** A wake that takes longer than this many setup times is not counted on: a substitute is woken. */
 const overdueSetupTimes = 1.5;
@@ -112,10 +113,10 @@ function canBeChosen({ state }: ServerView, nowMs: number): boolean {
   return !shouldServe || state.health === 'healthy';
 }
 
-function counts({ state }: ServerView, setupTimeMs: number, nowMs: number): boolean {
-  if (state.lifecycle === 'failed' || state.lifecycle === 'quarantined') return false;
-  if (state.lifecycle !== 'waking') return true;
-  return !state.wake?.attemptFailed && nowMs - state.sinceMs <= setupTimeMs * overdueSetupTimes;
+function counts(server: ServerView, setupTimeMs: number, nowMs: number): boolean {
+  const { state } = server;
+  const isOverdue = state.lifecycle === 'waking' && nowMs - state.sinceMs > setupTimeMs * overdueSetupTimes;
+  return isCountedOn(server) && !isOverdue;
 }
 
 function isAwake({ state }: ServerView): boolean {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { type EventType, eventTypes, type RecordedEvent } from '../events/mod.ts';
 import { awaitsSleepProof, evolveServer, type Lifecycle, newServer, type ServerState } from './server.ts';
-import { draftOf, eventOf, recorded, startMs } from './testing/builders.ts';
+import { draftOf, eventOf, recorded, scriptedFleet, startMs } from './testing/builders.ts';
 
 const lifecycles: readonly Lifecycle[] = [
   'asleep',
@@ -341,4 +341,27 @@ describe('properties', () => {
       }),
     );
   });
+});
+
+test('where no power can be read, what answers is on, and what is proven silent is off', () => {
+  const { fleet, fact } = scriptedFleet();
+  const s1 = () => fleet.servers.s1;
+  fact('PowerReadingUnavailable', {});
+  fact('ServerBecameHealthy', {});
+  expect(s1()).toMatchObject({ lifecycle: 'ready', powerState: 'on', powerInferred: true });
+  fact('SleepRequested', {});
+  fact('SleepAttempted', {});
+  fact('SleepVerified', {});
+  expect(s1()).toMatchObject({ lifecycle: 'asleep', powerState: 'off' });
+  fact('SleepContradicted', {});
+  expect(s1()).toMatchObject({ lifecycle: 'waking', powerState: 'on', health: 'unknown' });
+  fact('SleepRequested', { sleepId: 'z2' });
+  fact('SleepAttempted', { sleepId: 'z2' });
+  fact('SleepVerified', {});
+  fact('WakeRequested', {}, startMs + 1_000);
+  fact('WakeAttempted', {}, startMs + 1_000);
+  fact('ServerBecameHealthy', {}, startMs + 31_000);
+  expect(s1()).toMatchObject({ lifecycle: 'ready', powerState: 'on', setupTimesMs: [30_000] });
+  fact('ServerPoweredOn', {}, startMs + 32_000);
+  expect(s1()?.powerInferred).toBeUndefined();
 });

@@ -1,4 +1,8 @@
 import type { RecordedEvent } from '../events/mod.ts';
+import { type Drills, evolveHand, type Order } from './hand.ts';
+import { acted, enter, rememberedActions, trace } from './serverFold.ts';
+import { evolveWake } from './serverWake.ts';
+import { without } from './without.ts';
 
 /** What the hardware says (Redfish terms). */
 export type PowerState = 'on' | 'off' | 'poweringOn' | 'poweringOff' | 'unknown';
@@ -15,8 +19,12 @@ export interface WakeInProgress {
   readonly rung: number;
   readonly attempt: number;
   readonly attemptedAtMs: number;
+  /** When this rung's first try was sent. */
+  readonly rungStartedAtMs?: number;
   readonly attemptFailed: boolean;
   readonly poweredOnAtMs?: number;
+  /** Since when it is late by the server's own past: a substitute is wanted, whatever this wake still does. */
+  readonly overdueAtMs?: number;
   readonly traceparent?: string;
 }
 
@@ -30,6 +38,8 @@ export interface SleepInProgress {
   readonly attemptedAtMs: number;
   readonly attemptFailed: boolean;
   readonly forced: boolean;
+  /** The first half of a power cycle that shall mend a hung server. */
+  readonly mend?: boolean;
   /** What each proxy says of this drain. */
   readonly proxies: Readonly<Record<string, DrainState>>;
   readonly traceparent?: string;
@@ -43,7 +53,11 @@ export interface ServerState {
   /** Epoch ms of the last change of the lifecycle; while stopping, of the power-off once the hardware says off. */
   readonly sinceMs: number;
   readonly powerState: PowerState;
+  /** No method reads its power: `powerState` is inferred from probes. */
+  readonly powerInferred?: boolean;
   readonly health: Health;
+  /** Since when it is unhealthy, while it is. */
+  readonly unhealthySinceMs?: number;
   readonly cordoned: boolean;
   readonly wake?: WakeInProgress;
   readonly sleep?: SleepInProgress;
@@ -52,11 +66,23 @@ export interface ServerState {
   /** Until when some proxy sends it nothing, because its connection was dead. */
   readonly ejectedUntilMs?: number;
   readonly failedWakes: number;
+  /** Power-offs in a row that did not switch it off, and when the last of them was called off. */
+  readonly failedSleeps?: { readonly count: number; readonly lastAtMs: number };
   /** Epoch ms of the last sleeps (wear), newest last. */
   readonly sleptAtMs: readonly number[];
   /** The last measured setup times in ms, newest last. */
   readonly setupTimesMs: readonly number[];
+  /** The last measured times from a wake to hardware on in ms, of wakes that worked at once; newest last. */
+  readonly powerOnTimesMs: readonly number[];
+  /** Epoch ms of the last commands sent to its hardware, and of the last power cycles to mend it; newest last. */
+  readonly actionsAtMs: readonly number[];
+  readonly mendedAtMs: readonly number[];
+  readonly order?: Order;
+  readonly drills?: Drills;
 }
+
+/** Tries of one way to switch a server off before the sleep is called off. */
+export const maxSleepAttempts = 3;
 
 /** Bounds of what a server's state remembers: cycles a day are configured to at most 200. */
 const rememberedSleeps = 256;
@@ -78,22 +104,10 @@ export function newServer(name: string, pool: string, nowMs: number): ServerStat
     failedWakes: 0,
     sleptAtMs: [],
     setupTimesMs: [],
+    powerOnTimesMs: [],
+    actionsAtMs: [],
+    mendedAtMs: [],
   };
-}
-
-type Without<K extends keyof ServerState> = Omit<ServerState, K>;
-
-function drop<K extends keyof ServerState>(server: ServerState, ...keys: K[]): Without<K> {
-  // Copied without them: `delete` would leave a slow object, and the planner looks at thousands of servers.
-  const copy: Record<string, unknown> = {};
-  for (const key of Object.keys(server)) {
-    if (!keys.includes(key as K)) copy[key] = server[key as keyof ServerState];
-  }
-  return copy as unknown as Without<K>;
-}
-
-function enter(server: ServerState, lifecycle: Lifecycle, nowMs: number): ServerState {
-  return server.lifecycle === lifecycle ? server : { ...server, lifecycle, sinceMs: nowMs };
 }
 
 /** A waking server that answers is ready, unless its hardware still says off (the hardware is right). */
@@ -105,73 +119,31 @@ function settle(server: ServerState, nowMs: number): ServerState {
   const booted = server.wake?.poweredOnAtMs !== undefined;
   const setupTimesMs =
     server.wake && booted
-      ? [...server.setupTimesMs, Math.max(0, nowMs - server.wake.requestedAtMs)].slice(-rememberedSetupTimes)
+      ? [...server.setupTimesMs, Math.max(0, nowMs - wokenAtMs(server, server.wake))].slice(
+          -rememberedSetupTimes,
+        )
       : server.setupTimesMs;
-  const ready = enter(drop(server, 'wake', 'sleep', 'quarantinedUntilMs', 'ejectedUntilMs'), 'ready', nowMs);
+  const ready = enter(
+    without(server, 'wake', 'sleep', 'quarantinedUntilMs', 'ejectedUntilMs'),
+    'ready',
+    nowMs,
+  );
   return { ...ready, readyAtMs: nowMs, failedWakes: 0, setupTimesMs };
 }
 
-function trace(event: RecordedEvent): { traceparent?: string } {
-  return event.traceparent ? { traceparent: event.traceparent } : {};
+/**
+ * When the machine heard the wake that worked: its last try, since none is sent once the hardware says on. Where that
+ * can't be read, tries go on while it boots, and the rung's first has to do.
+ */
+function wokenAtMs({ powerInferred }: ServerState, wake: WakeInProgress): number {
+  if (powerInferred) return wake.rungStartedAtMs ?? wake.requestedAtMs;
+  // A ladder climbed because it was on and did not serve says nothing of when it began.
+  return Math.min(wake.attemptedAtMs, wake.poweredOnAtMs ?? wake.attemptedAtMs);
 }
 
 /** Folds one event about a server into its state. Events that do not concern the state leave it as it is. */
 export function evolveServer(server: ServerState, event: RecordedEvent): ServerState {
-  return evolveWake(evolveSleep(evolveTruth(server, event), event), event);
-}
-
-function evolveWake(server: ServerState, event: RecordedEvent): ServerState {
-  const { wake } = server;
-  switch (event.type) {
-    case 'WakeRequested': {
-      // What serves already is awake: health was quicker than the power service. A repeated fact says nothing new.
-      const serves = server.lifecycle === 'ready' && server.health === 'healthy';
-      if (serves || wake?.wakeId === event.data.wakeId) return server;
-      const base = enter(
-        drop(server, 'sleep', 'quarantinedUntilMs', 'ejectedUntilMs', 'readyAtMs'),
-        'waking',
-        event.timeMs,
-      );
-      const started = {
-        wakeId: event.data.wakeId,
-        requestedAtMs: event.timeMs,
-        reason: event.data.reason,
-        rung: 0,
-        attempt: 0,
-        attemptedAtMs: event.timeMs,
-        attemptFailed: false,
-        ...trace(event),
-      };
-      return { ...base, sinceMs: event.timeMs, health: 'unknown', wake: started };
-    }
-    case 'WakeAttempted': {
-      if (wake?.wakeId !== event.data.wakeId) return server;
-      const { rung, attempt } = event.data;
-      return {
-        ...server,
-        wake: { ...wake, rung, attempt, attemptedAtMs: event.timeMs, attemptFailed: false },
-      };
-    }
-    case 'WakeAttemptFailed':
-      return wake?.wakeId === event.data.wakeId
-        ? { ...server, wake: { ...wake, attemptFailed: true } }
-        : server;
-    case 'WakeTimedOut':
-      if (wake?.wakeId !== event.data.wakeId) return server;
-      return {
-        ...enter(drop(server, 'wake'), 'failed', event.timeMs),
-        failedWakes: server.failedWakes + 1,
-      };
-    case 'ServerQuarantined':
-      // It may have come back to ready in the meantime.
-      if (server.lifecycle !== 'failed' && server.lifecycle !== 'quarantined') return server;
-      return {
-        ...enter(drop(server, 'wake'), 'quarantined', event.timeMs),
-        quarantinedUntilMs: event.data.untilMs,
-      };
-    default:
-      return server;
-  }
+  return evolveHand(evolveWake(evolveSleep(evolveTruth(server, event), event), event), event);
 }
 
 function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
@@ -188,27 +160,39 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
         attemptedAtMs: event.timeMs,
         attemptFailed: false,
         forced: false,
+        ...(event.data.mend ? { mend: true } : {}),
         proxies: {},
         ...trace(event),
       };
-      return { ...enter(drop(server, 'wake'), 'draining', event.timeMs), sleep: started };
+      const mendedAtMs = event.data.mend
+        ? [...server.mendedAtMs, event.timeMs].slice(-rememberedActions)
+        : server.mendedAtMs;
+      return { ...enter(without(server, 'wake'), 'draining', event.timeMs), mendedAtMs, sleep: started };
     }
     case 'SleepCancelled': {
       if (sleep?.sleepId !== event.data.sleepId) return server;
-      const awake = drop(server, 'sleep');
+      const awake = without(server, 'sleep');
       if (server.lifecycle === 'draining') {
         // One that never was ready (adopted, quarantined) does not become so by this.
         return enter(awake, server.readyAtMs === undefined ? 'waking' : 'ready', event.timeMs);
       }
       if (server.powerState === 'off') return server;
+      const failedSleeps =
+        sleep.attempt >= maxSleepAttempts
+          ? { count: (server.failedSleeps?.count ?? 0) + 1, lastAtMs: event.timeMs }
+          : server.failedSleeps;
       // Once the power-off was sent, only a probe can say that the server serves.
-      return { ...enter(drop(awake, 'readyAtMs'), 'waking', event.timeMs), health: 'unknown' };
+      return {
+        ...enter(without(awake, 'readyAtMs'), 'waking', event.timeMs),
+        health: 'unknown',
+        ...(failedSleeps ? { failedSleeps } : {}),
+      };
     }
     case 'SleepAttempted': {
       if (sleep?.sleepId !== event.data.sleepId) return server;
       const { attempt, forced } = event.data;
       const tried = { ...sleep, attempt, forced, attemptedAtMs: event.timeMs, attemptFailed: false };
-      return { ...enter(server, 'stopping', event.timeMs), sleep: tried };
+      return { ...enter(acted(server, event.timeMs), 'stopping', event.timeMs), sleep: tried };
     }
     case 'SleepAttemptFailed':
       return sleep?.sleepId === event.data.sleepId
@@ -234,27 +218,37 @@ function withDrain(server: ServerState, sleepId: string, proxy: string, state: D
 function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
   switch (event.type) {
     case 'ServerPoweredOn':
-      return poweredOn(server, event.timeMs);
+      return poweredOn(without(server, 'powerInferred'), event.timeMs);
     case 'ServerPoweredOff':
-      return poweredOff(server, event.timeMs);
+      return poweredOff(without(server, 'powerInferred'), event.timeMs);
     case 'PowerStateLost':
       return { ...server, powerState: 'unknown' };
+    case 'PowerReadingUnavailable':
+      return { ...server, powerInferred: true };
     case 'ServerBecameHealthy':
-      return settle({ ...server, health: 'healthy' }, event.timeMs);
-    case 'ServerBecameUnhealthy':
-      return { ...server, health: 'unhealthy' };
+      return settle(
+        inferredOn({ ...without(server, 'unhealthySinceMs'), health: 'healthy' }, event),
+        event.timeMs,
+      );
+    case 'ServerBecameUnhealthy': {
+      const sinceMs = server.health === 'unhealthy' ? server.unhealthySinceMs : undefined;
+      return { ...server, health: 'unhealthy', unhealthySinceMs: sinceMs ?? event.timeMs };
+    }
     case 'SleepVerified':
       if (!awaitsSleepProof(server)) return server;
       return {
-        ...enter(drop(server, 'sleep', 'readyAtMs'), 'asleep', event.timeMs),
+        ...enter(without(server, 'sleep', 'readyAtMs', 'failedSleeps'), 'asleep', event.timeMs),
+        powerState: 'off',
         health: 'unknown',
         sleptAtMs: [...server.sleptAtMs, event.timeMs].slice(-rememberedSleeps),
       };
     case 'SleepContradicted':
+      // Its silence was all there was to say off, and it speaks.
+      if (server.powerInferred && server.lifecycle === 'asleep') return poweredOn(server, event.timeMs);
       // Late, when it is being woken or its hardware says on by now.
       if (server.lifecycle !== 'asleep' && !(server.lifecycle === 'stopping' && server.powerState === 'off'))
         return server;
-      return enter(drop(server, 'sleep'), 'failed', event.timeMs);
+      return enter(without(server, 'sleep'), 'failed', event.timeMs);
     case 'ServerEjected':
       return { ...server, ejectedUntilMs: Math.max(server.ejectedUntilMs ?? 0, event.data.untilMs) };
     case 'ServerCordoned':
@@ -268,9 +262,10 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
 
 /**
  * Is the hardware off, and does silence prove the sleep? Not after a failed wake: that one is to be quarantined,
- * and as a sleeper it would be woken again at once.
+ * and as a sleeper it would be woken again at once. Where no power can be read, silence has to do for the hardware.
  */
 export function awaitsSleepProof(server: ServerState): boolean {
+  if (server.powerInferred) return server.lifecycle === 'stopping';
   if (server.powerState !== 'off') return false;
   return server.lifecycle === 'stopping' || (server.lifecycle === 'failed' && server.failedWakes === 0);
 }
@@ -280,14 +275,31 @@ function poweredOn(server: ServerState, nowMs: number): ServerState {
   const wasDown = server.powerState === 'off' || !server.sleep;
   if (server.lifecycle === 'asleep' || (server.lifecycle === 'stopping' && wasDown)) {
     // Nobody asked for it, or it came back by itself: it is looked at as one that wakes.
-    return { ...enter(drop(on, 'sleep'), 'waking', nowMs), health: 'unknown' };
+    return { ...enter(without(on, 'sleep'), 'waking', nowMs), health: 'unknown' };
   }
   const woken: ServerState = on.wake ? { ...on, wake: { ...on.wake, poweredOnAtMs: nowMs } } : on;
-  return settle(woken, nowMs);
+  return settle(server.powerState === 'off' ? learnPowerOn(woken, nowMs) : woken, nowMs);
+}
+
+/** Only a wake that worked at its first try measures the machine; the others measure our patience. */
+function learnPowerOn(server: ServerState, nowMs: number): ServerState {
+  const { wake } = server;
+  if (wake?.rung !== 0 || wake.attempt !== 1) return server;
+  const timeMs = Math.max(0, nowMs - wake.requestedAtMs);
+  return { ...server, powerOnTimesMs: [...server.powerOnTimesMs, timeMs].slice(-rememberedSetupTimes) };
+}
+
+/** What answers is on, where nothing else can say so; a wake's set-up then began no later than its request. */
+function inferredOn(server: ServerState, event: RecordedEvent): ServerState {
+  if (!server.powerInferred) return server;
+  if (server.lifecycle === 'asleep') return { ...poweredOn(server, event.timeMs), health: server.health };
+  const slept = server.powerState === 'off';
+  const wake = server.wake && slept ? { ...server.wake, poweredOnAtMs: event.timeMs } : server.wake;
+  return { ...server, powerState: 'on', ...(wake ? { wake } : {}) };
 }
 
 function poweredOff(server: ServerState, nowMs: number): ServerState {
-  const off: ServerState = { ...drop(server, 'readyAtMs'), powerState: 'off', health: 'unknown' };
+  const off: ServerState = { ...without(server, 'readyAtMs'), powerState: 'off', health: 'unknown' };
   // Proven asleep before its hardware could not be read for a while; or given up, with the quarantine still to come.
   const isSettled = off.lifecycle === 'asleep' || off.lifecycle === 'quarantined';
   if (isSettled || (off.lifecycle === 'failed' && off.failedWakes > 0)) return off;

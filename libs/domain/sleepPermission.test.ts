@@ -59,6 +59,11 @@ test.each<[string, Fleet, RegExp]>([
     /awake for 59999 ms of at least 60000 ms/,
   ],
   ['worn out', withServers(permitting(), { s2: { sleptAtMs: sleptAtMs(48) } }), /slept 48 times/],
+  [
+    'a power-off that failed lately',
+    withServers(permitting(), { s2: { failedSleeps: { count: 2, lastAtMs: nowMs - 599_999 } } }),
+    /could not be switched off 2 times in a row; next try in 1 ms/,
+  ],
   ['the floor', permitting(fleetConfig({ pool: { minServers: 2 } })), /1 other servers ready, 2 must stay/],
   [
     'the spares',
@@ -127,4 +132,24 @@ test('a decision is valid for its lease, and no longer', () => {
   expect(validDecision(fleet, 'web', nowMs + 29_999)?.target).toEqual(['s1']);
   expect(validDecision(fleet, 'web', nowMs + 30_000)).toBeUndefined();
   expect(validDecision(fleet, 'unknown', nowMs)).toBeUndefined();
+});
+
+test('a power-off that does not work is tried again ever more seldom, until one works', () => {
+  const { fleet, fact } = scriptedFleet();
+  const failed = () => fleet.servers.s1?.failedSleeps?.count;
+  const tryOnce = (sleepId: string, attempts: number) => {
+    fact('SleepRequested', { sleepId });
+    fact('SleepAttempted', { sleepId, attempt: attempts });
+    fact('SleepCancelled', { sleepId }, startMs + 5);
+  };
+  fact('ServerPoweredOn', {});
+  tryOnce('z1', 1);
+  expect(failed()).toBeUndefined();
+  tryOnce('z2', 3);
+  tryOnce('z3', 3);
+  expect(failed()).toBe(2);
+  fact('SleepRequested', { sleepId: 'z4' });
+  fact('ServerPoweredOff', {});
+  fact('SleepVerified', {});
+  expect(failed()).toBeUndefined();
 });

@@ -1,5 +1,6 @@
 import type { Bounds } from '../events/mod.ts';
 import { type Fleet, floorOf, type ServerView, serversOfPool } from './fleet.ts';
+import { orderNow } from './hand.ts';
 import { censusOf, type Liveness } from './liveness.ts';
 import { takesRequests } from './routing.ts';
 
@@ -29,9 +30,14 @@ export function sleepRefusals(fleet: Fleet, server: ServerView, liveness: Livene
 function decisionRefusals(fleet: Fleet, { state, pool }: ServerView, nowMs: number): string[] {
   const decision = validDecision(fleet, state.pool, nowMs);
   if (!decision) return [`no decision of the planner within its lease of ${pool.planner.leaseMs} ms`];
-  if (decision.target.includes(state.name)) return ['the decision wants it awake'];
+  const order = orderNow(state, nowMs);
+  if (order?.wants === 'awake') return [`${order.by} ordered it awake: ${order.reason}`];
+  if (state.drills?.underWay) return ['a fire drill is under way'];
+  if (order?.wants !== 'asleep' && decision.target.includes(state.name))
+    return ['the decision wants it awake'];
   if (fleet.pools[state.pool]?.paused) return ['the planner is paused'];
   const missing = decision.target.filter((name) => {
+    if (name === state.name) return false;
     const other = fleet.servers[name];
     return !other || !takesRequests(other);
   });
@@ -50,19 +56,72 @@ function witnessRefusals(bounds: Bounds, liveness: Liveness, nowMs: number): str
 }
 
 function serverRefusals(fleet: Fleet, server: ServerView, bounds: Bounds, nowMs: number): string[] {
-  const { state, config, pool } = server;
+  const { state, config } = server;
   const refusals: string[] = [];
   if (state.cordoned) refusals.push('it is cordoned');
   if (config.power.length === 0) refusals.push('it has no power method');
   if (state.powerState !== 'on') refusals.push(`its power state is ${state.powerState}`);
-  const awakeMs = nowMs - (state.readyAtMs ?? state.sinceMs);
-  if (state.lifecycle === 'ready' && awakeMs < pool.planner.minAwakeMs) {
-    refusals.push(`awake for ${awakeMs} ms of at least ${pool.planner.minAwakeMs} ms`);
-  }
-  const sleepsToday = state.sleptAtMs.filter((timeMs) => nowMs - timeMs < dayMs).length;
-  if (sleepsToday >= bounds.maxCyclesPerDay)
-    refusals.push(`it slept ${sleepsToday} times in 24 h, the wear budget`);
+  refusals.push(...boundRefusals(server, bounds, nowMs).map(({ reason }) => reason));
   return fleet.config?.servers[state.name] ? refusals : [...refusals, 'it is not configured'];
+}
+
+/** The named bounds that forbid this server's sleep now, each with its reason in words. */
+export function boundRefusals(
+  { state, pool }: ServerView,
+  bounds: Bounds,
+  nowMs: number,
+): { readonly bound: 'minAwakeMs' | 'maxCyclesPerDay' | 'quarantineMs'; readonly reason: string }[] {
+  const { minAwakeMs } = pool.planner;
+  const awakeMs = nowMs - (state.readyAtMs ?? state.sinceMs);
+  const sleepsToday = withinDay(state.sleptAtMs, nowMs);
+  const found: ReturnType<typeof boundRefusals> = [];
+  if (state.lifecycle === 'ready' && awakeMs < minAwakeMs) {
+    found.push({ bound: 'minAwakeMs', reason: `awake for ${awakeMs} ms of at least ${minAwakeMs} ms` });
+  }
+  if (sleepsToday >= bounds.maxCyclesPerDay) {
+    const reason = `it slept ${sleepsToday} times in 24 h, the wear budget`;
+    found.push({ bound: 'maxCyclesPerDay', reason });
+  }
+  const failed = state.failedSleeps;
+  if (failed) {
+    const restMs = Math.min(bounds.maxQuarantineMs, bounds.quarantineMs * 2 ** (failed.count - 1));
+    const leftMs = failed.lastAtMs + restMs - nowMs;
+    const reason = `it could not be switched off ${failed.count} times in a row; next try in ${leftMs} ms`;
+    if (leftMs > 0) found.push({ bound: 'quarantineMs', reason });
+  }
+  return found;
+}
+
+function withinDay(timesMs: readonly number[], nowMs: number): number {
+  return timesMs.filter((timeMs) => nowMs - timeMs < dayMs).length;
+}
+
+/**
+ * Everything that forbids the power cycle of a server that is on and serves nothing, in words; empty: it may be
+ * cycled. It takes no capacity away, so neither decision nor floor is asked; the witnesses are, and its own bound.
+ */
+export function mendRefusals(fleet: Fleet, server: ServerView, liveness: Liveness, nowMs: number): string[] {
+  const bounds = fleet.config?.bounds;
+  if (!bounds) return ['the fleet is not configured'];
+  const { state, config } = server;
+  const refusals = witnessRefusals(bounds, liveness, nowMs);
+  if (state.cordoned) refusals.push('it is cordoned');
+  if (config.power.length === 0) refusals.push('it has no power method');
+  if (state.powerState !== 'on') refusals.push(`its power state is ${state.powerState}`);
+  const isWell = state.health === 'healthy';
+  if (isWell) refusals.push('it is healthy');
+  const sickForMs = state.health === 'unhealthy' ? nowMs - (state.unhealthySinceMs ?? nowMs) : 0;
+  if (!isWell && state.failedWakes === 0 && sickForMs < bounds.hungAfterMs) {
+    refusals.push(`unhealthy for ${sickForMs} ms of at least ${bounds.hungAfterMs} ms`);
+  }
+  // A mend under way is counted itself.
+  const mends = withinDay(state.mendedAtMs, nowMs) - (state.sleep?.mend ? 1 : 0);
+  if (mends >= bounds.maxMendsPerDay) refusals.push(`it was power-cycled ${mends} times in 24 h`);
+  const others = serversOfPool(fleet, state.pool).filter(
+    (other) => other.state.name !== state.name && other.state.sleep?.mend,
+  );
+  if (others.length > 0) refusals.push(`${others[0]?.state.name} is being power-cycled`);
+  return refusals;
 }
 
 function floorRefusals(fleet: Fleet, { state, pool }: ServerView): string[] {

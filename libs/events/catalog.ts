@@ -48,6 +48,15 @@ const DecisionInputsSchema = Type.Object({
   breakEvenMs: DurationMs,
 });
 
+/** Energy of one server within one hour. `modelledWh` is the part that rests on a model or bridges a gap. */
+const ServerEnergySchema = Type.Object({
+  energyWh: Rate,
+  modelledWh: Rate,
+  gapMs: DurationMs,
+  /** Time that readings, or the bridge over a gap between them, cover. */
+  coveredMs: DurationMs,
+});
+
 export type StreamName = 'FLEET' | 'TELEMETRY';
 export type SubjectKind =
   | 'config'
@@ -58,7 +67,8 @@ export type SubjectKind =
   | 'operator'
   | 'load'
   | 'probe'
-  | 'meter';
+  | 'meter'
+  | 'energy';
 
 interface Definition<S extends TSchema> {
   readonly version: number;
@@ -97,11 +107,29 @@ export const catalog = {
   WakeAttemptFailed: define('power', { ...server, wakeId: Id, rung: Count, attempt: Count, error: Reason }),
   /** The whole ladder was climbed and the server does not serve. */
   WakeTimedOut: define('power', { ...server, wakeId: Id, elapsedMs: DurationMs, reason: Reason }),
+  /**
+   * The wake missed what the server's own past wakes promised, at the milestone named: its command was refused
+   * (`taken`), its hardware is still off (`on`), or it does not serve (`ready`). It goes on; a substitute is wanted.
+   */
+  WakeOverdue: define('power', {
+    ...server,
+    wakeId: Id,
+    milestone: Type.Union([Type.Literal('taken'), Type.Literal('on'), Type.Literal('ready')]),
+    elapsedMs: DurationMs,
+    expectedMs: DurationMs,
+  }),
   ServerQuarantined: define('power', { ...server, untilMs: EpochMs, reason: Reason }),
   /** The hardware says on. */
   ServerPoweredOn: define('power', { ...server, wakeId: Type.Optional(Id) }),
   /** A server is to be brought to asleep: proxies drain it first. The facts of one sleep share its `sleepId`. */
-  SleepRequested: define('power', { ...server, sleepId: Id, drainTimeoutMs: DurationMs, reason: Reason }),
+  SleepRequested: define('power', {
+    ...server,
+    sleepId: Id,
+    drainTimeoutMs: DurationMs,
+    /** The first half of a power cycle that shall mend a hung server. */
+    mend: Type.Optional(Type.Boolean()),
+    reason: Reason,
+  }),
   SleepCancelled: define('power', { ...server, sleepId: Id, reason: Reason }),
   /** The power-off is about to be sent; from here on the server can't be called back until it is off. */
   SleepAttempted: define('power', {
@@ -123,6 +151,13 @@ export const catalog = {
   }),
   /** The hardware can't be read: its power state is unknown until it can. */
   PowerStateLost: define('power', { ...server, error: Reason }),
+  /** No method of the server can read its power: from here on it is inferred from probes, until it is read again. */
+  PowerReadingUnavailable: define('power', { ...server, drivers: Type.Array(Type.String()) }),
+  /** A sleeping server is woken only to see that it can be. The facts of one drill share its `drillId`. */
+  DrillStarted: define('power', { ...server, drillId: Id, asleepForMs: DurationMs, reason: Reason }),
+  DrillPassed: define('power', { ...server, drillId: Id, setupMs: DurationMs }),
+  /** It is not counted as capacity until it has served again. */
+  DrillFailed: define('power', { ...server, drillId: Id, reason: Reason }),
 
   ServerBecameHealthy: define('health', { ...server, latencyMs: DurationMs, consecutive: Count }),
   ServerBecameUnhealthy: define('health', { ...server, reason: Reason, consecutive: Count }),
@@ -139,6 +174,11 @@ export const catalog = {
   ServerEjected: define('traffic', { ...traffic, reason: Reason, untilMs: EpochMs }),
 
   ServerCordoned: define('operator', { server: Name, reason: Reason, by: Id }),
+  /** The operator wants the server awake, or asleep, until `untilMs`. A later order replaces an earlier one. */
+  WakeOrdered: define('operator', { server: Name, untilMs: EpochMs, reason: Reason, by: Id }),
+  SleepOrdered: define('operator', { server: Name, untilMs: EpochMs, reason: Reason, by: Id }),
+  /** A fire drill of a sleeping server, if it is asleep before `untilMs`. */
+  DrillRequested: define('operator', { server: Name, untilMs: EpochMs, reason: Reason, by: Id }),
   ServerUncordoned: define('operator', { server: Name, reason: Reason, by: Id }),
   /** The planner keeps at least `servers` servers of the pool awake until it is unpinned. */
   TargetPinned: define('operator', { pool: Name, servers: Count, reason: Reason, by: Id }),
@@ -146,6 +186,17 @@ export const catalog = {
   /** The planner puts no server of the pool to sleep until it is resumed. */
   PlannerPaused: define('operator', { pool: Name, reason: Reason, by: Id }),
   PlannerResumed: define('operator', { pool: Name, reason: Reason, by: Id }),
+
+  /** The energy account of a pool for one hour (UTC), made from meters and load before these are forgotten. */
+  EnergyAccounted: define('energy', {
+    pool: Name,
+    fromMs: EpochMs,
+    toMs: EpochMs,
+    servers: Type.Record(Name, ServerEnergySchema),
+    requests: Count,
+    /** What the same load had drawn with every server on, by the energy model. */
+    alwaysOnWh: Rate,
+  }),
 
   /** What one proxy saw of one pool in the `intervalMs` up to the event's time; also its sign of life. */
   LoadSampled: define('load', {

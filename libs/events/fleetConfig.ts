@@ -1,5 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { CostsSchema, DrillSchema } from './config/costs.ts';
 import { HealthCheckSchema } from './config/health.ts';
+import { ladderBounds } from './config/ladder.ts';
 import { PlannerSchema } from './config/planner.ts';
 import {
   EnergyModelSchema,
@@ -38,6 +40,7 @@ export const PoolConfigSchema = strictObject(
     parking: ParkingSchema,
     planner: PlannerSchema,
     forwarding: ForwardingSchema,
+    drill: DrillSchema,
   },
   { default: {} },
 );
@@ -63,7 +66,10 @@ export const ServerConfigSchema = strictObject(
       description:
         'The wake ladder: methods in the order they are tried; the first that can also sleeps, reads and meters',
     }),
-    wakeTimeoutMs: durationMs(780_000, 'From the wake to ready; then it climbs the ladder'),
+    wakeTimeoutMs: durationMs(780_000, 'From a rung’s wake to ready, at most; then it climbs the ladder'),
+    feed: Type.Optional(
+      Type.String({ pattern: NamePattern, description: 'The power feed or circuit it hangs on' }),
+    ),
   },
   { default: {} },
 );
@@ -94,6 +100,7 @@ export const BoundsSchema = settings(
       'From hardware off until something that still answers is a contradiction',
     ),
     busLostMs: durationMs(30_000, 'The bus away for longer: the power service fails awake by itself'),
+    ...ladderBounds,
   },
   'Named bounds; nothing grows or repeats without one',
 );
@@ -105,6 +112,7 @@ export const FleetConfigSchema = strictObject(
     pools: byName(PoolConfigSchema, 1),
     servers: byName(ServerConfigSchema),
     bounds: BoundsSchema,
+    costs: CostsSchema,
   },
   { description: 'Nemuri configuration' },
 );
@@ -122,4 +130,5 @@ export type PduMethod = Static<typeof PduMethodSchema>;
 export type PowerMethod = Static<typeof PowerMethodSchema>;
 export type EnergyModel = Static<typeof EnergyModelSchema>;
 export type Bounds = Static<typeof BoundsSchema>;
+export type Costs = Static<typeof CostsSchema>;
 export type HealthCheckConfig = PoolConfig['healthCheck'];

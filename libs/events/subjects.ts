@@ -5,7 +5,15 @@ const root = 'nemuri';
 
 /** The two streams: the history (`FLEET`) and what is only of use for a while (`TELEMETRY`). */
 export const streams: Readonly<Record<StreamName, { readonly subjects: readonly string[] }>> = {
-  FLEET: { subjects: [`${root}.config`, `${root}.decision.*`, `${root}.state.>`, `${root}.operator.>`] },
+  FLEET: {
+    subjects: [
+      `${root}.config`,
+      `${root}.decision.*`,
+      `${root}.state.>`,
+      `${root}.operator.>`,
+      `${root}.energy.*`,
+    ],
+  },
   TELEMETRY: { subjects: [`${root}.load.>`, `${root}.probe.*`, `${root}.meter.*`, `${root}.heartbeat.*`] },
 };
 
@@ -14,6 +22,7 @@ export const subjectFilters = {
   load: `${root}.load.>`,
   probe: `${root}.probe.*`,
   meter: `${root}.meter.*`,
+  energy: `${root}.energy.*`,
   everything: `${root}.>`,
 } as const;
 
@@ -27,6 +36,7 @@ const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   load: 'TELEMETRY',
   probe: 'TELEMETRY',
   meter: 'TELEMETRY',
+  energy: 'FLEET',
 };
 
 /** The stream that keeps events of this type. */
@@ -68,6 +78,8 @@ export function subjectOf(event: EventDraft): string {
       return `${root}.probe.${field(data, 'prober')}`;
     case 'meter':
       return `${root}.meter.${field(data, 'server')}`;
+    case 'energy':
+      return `${root}.energy.${field(data, 'pool')}`;
   }
 }
 

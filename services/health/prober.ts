@@ -50,6 +50,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
   const { view, log, nowMs } = options;
   let count: ProbeCount = noProbes;
   let counted: ProbePurpose = 'none';
+  let silentSinceMs: number | undefined;
 
   const known = (): Known | undefined => {
     const { config } = view.fleet;
@@ -73,18 +74,25 @@ export function startProber(server: string, options: ProberOptions): Prober {
   const once = async () => {
     const before = known();
     const purpose = purposeNow();
-    if (purpose !== counted) count = noProbes;
+    if (purpose !== counted) {
+      count = noProbes;
+      silentSinceMs = undefined;
+    }
     counted = purpose;
     if (!before || purpose === 'none') return;
     const { healthCheck } = before.pool;
-    const probe = purpose === 'sleepProof' ? ({ kind: 'tcp' } as const) : healthCheck.probe;
+    const askedAtMs = nowMs();
+    const isQuiet = purpose === 'sleepProof' || purpose === 'watch';
+    const probe = isQuiet ? ({ kind: 'tcp' } as const) : healthCheck.probe;
     const result = await probeServer(before.url, probe, healthCheck.timeoutMs, options.dispatcher);
     options.onProbe(result);
     const after = known();
     // What the server was asked as does not hold any more: the answer is about another life of it.
     if (!after || after.state.lifecycle !== before.state.lifecycle || purposeNow() !== purpose) return;
     count = countProbe(count, result.ok);
-    const fact = factOf(after, purpose, count, result, nowMs());
+    silentSinceMs = result.answered ? undefined : (silentSinceMs ?? askedAtMs);
+    const silentForMs = nowMs() - (silentSinceMs ?? nowMs());
+    const fact = factOf(after, purpose, count, result, silentForMs, nowMs());
     if (fact && (await view.record(fact, publishTimeoutMs)))
       log.info({ server, detail: result.detail }, fact.type);
   };
@@ -106,12 +114,16 @@ function factOf(
   purpose: ProbePurpose,
   count: ProbeCount,
   result: ProbeResult,
+  silentForMs: number,
   nowMs: number,
 ): EventDraft | undefined {
   const about = { server: state.name, pool: state.pool };
-  if (purpose === 'sleepProof') {
-    const proof = proofOfSleep(state, result.answered, bounds.sleepProofTimeoutMs, nowMs);
-    return proof && { ...proof, data: { ...about, evidence: `hardware off; probe: ${result.detail}` } };
+  if (purpose === 'sleepProof' || purpose === 'watch') {
+    const proof = proofOfSleep(state, silentForMs, result.answered, bounds, nowMs);
+    const power = state.powerInferred
+      ? `no power to read; ${result.answered ? 'not silent' : `silent for ${silentForMs} ms`}`
+      : 'hardware off';
+    return proof && { ...proof, data: { ...about, evidence: `${power}; probe: ${result.detail}` } };
   }
   const fact = factOfProbes(state, count, pool.healthCheck);
   if (!fact) return undefined;

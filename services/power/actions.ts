@@ -84,24 +84,46 @@ async function publish({ view, log }: ActionsOptions, event: EventDraft): Promis
 
 function intentEvent(action: RecordedIntent, { state, pool }: ServerView, nowMs: number): EventDraft {
   const about = { server: state.name, pool: state.pool };
-  const { reason } = action;
   switch (action.kind) {
     case 'requestWake':
-      return { type: 'WakeRequested', data: { ...about, wakeId: randomUUID(), reason } };
+      return { type: 'WakeRequested', data: { ...about, wakeId: randomUUID(), reason: action.reason } };
+    case 'reportOverdue': {
+      const { wake, milestone, expectedMs } = action;
+      const elapsedMs = Math.max(0, nowMs - wake.requestedAtMs);
+      return {
+        type: 'WakeOverdue',
+        data: { ...about, wakeId: wake.wakeId, milestone, elapsedMs, expectedMs },
+      };
+    }
     case 'giveUpWake': {
       const { wakeId } = action.wake;
       const elapsedMs = Math.max(0, nowMs - action.wake.requestedAtMs);
-      return { type: 'WakeTimedOut', data: { ...about, wakeId, elapsedMs, reason } };
+      return { type: 'WakeTimedOut', data: { ...about, wakeId, elapsedMs, reason: action.reason } };
     }
     case 'quarantine':
-      return { type: 'ServerQuarantined', data: { ...about, untilMs: action.untilMs, reason } };
+      return {
+        type: 'ServerQuarantined',
+        data: { ...about, untilMs: action.untilMs, reason: action.reason },
+      };
     case 'requestSleep': {
-      const data = { ...about, sleepId: randomUUID(), drainTimeoutMs: pool.drainTimeoutMs, reason };
+      const { drainTimeoutMs } = pool;
+      const mend = action.mend ? { mend: true } : {};
+      const data = { ...about, sleepId: randomUUID(), drainTimeoutMs, ...mend, reason: action.reason };
       const trace = action.traceparent ? { traceparent: action.traceparent } : {};
       return { type: 'SleepRequested', data, ...trace };
     }
-    case 'cancelSleep':
-      return { type: 'SleepCancelled', data: { ...about, sleepId: action.sleep.sleepId, reason } };
+    case 'cancelSleep': {
+      const { sleepId } = action.sleep;
+      return { type: 'SleepCancelled', data: { ...about, sleepId, reason: action.reason } };
+    }
+    case 'startDrill': {
+      const { asleepForMs, reason } = action;
+      return { type: 'DrillStarted', data: { ...about, drillId: randomUUID(), asleepForMs, reason } };
+    }
+    case 'passDrill':
+      return { type: 'DrillPassed', data: { ...about, drillId: action.drillId, setupMs: action.setupMs } };
+    case 'failDrill':
+      return { type: 'DrillFailed', data: { ...about, drillId: action.drillId, reason: action.reason } };
   }
 }
 

@@ -17,8 +17,28 @@ export function wakesWithoutBus(
   const wakes: string[] = [];
   for (const [name, pool] of Object.entries(config.pools)) {
     const whole = pool.failAwake === 'pool' && lostForMs >= config.bounds.busLostMs + pool.failAwakeAfterMs;
-    const asleep = failAwakeServers(fleet, name, whole).filter((server) => readings(server) === 'off');
+    const asleep = failAwakeServers(fleet, name, whole).filter((server) =>
+      isOff(fleet, server, readings(server)),
+    );
     wakes.push(...asleep.slice(0, config.bounds.maxConcurrentWakes));
   }
-  return wakes;
+  return withinFeeds(fleet, wakes);
+}
+
+/** Where no power can be read, what was known before the bus was lost has to do. */
+function isOff(fleet: Fleet, server: string, reading: PowerState): boolean {
+  const state = fleet.servers[server];
+  return reading === 'off' || (state?.powerInferred === true && state.powerState === 'off');
+}
+
+/** No more on one power feed at a time than it bears. */
+function withinFeeds({ config }: Fleet, wakes: readonly string[]): string[] {
+  const counts = new Map<string, number>();
+  return wakes.filter((server) => {
+    const feed = config?.servers[server]?.feed;
+    if (feed === undefined) return true;
+    const count = (counts.get(feed) ?? 0) + 1;
+    counts.set(feed, count);
+    return count <= (config?.bounds.maxConcurrentWakesPerFeed ?? 0);
+  });
 }

@@ -1,4 +1,10 @@
-import { factsOfReading, type PowerFact, readingsUntilLost, type ServerView } from '../../libs/domain/mod.ts';
+import {
+  factsOfTrack,
+  noReadings,
+  type PowerFact,
+  type ServerView,
+  trackReading,
+} from '../../libs/domain/mod.ts';
 import type { EventDraft } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
@@ -25,37 +31,44 @@ export interface MachineOptions {
   readonly log: Logger;
   readonly serverView: () => ServerView | undefined;
   readonly signal: AbortSignal;
+  readonly nowMs: () => number;
 }
 
 /** Follows the power state of one machine by its hardware, again and again, and publishes what is news. */
 export function startMachine(options: MachineOptions): Machine {
   const { server, view, drivers, log, serverView } = options;
-  let failures = 0;
+  let track = noReadings;
   let lastReading: PowerState = 'unknown';
 
   const look = async () => {
     const driver = drivers.driverThat(server, 'readPower');
-    if (!driver) return;
-    let facts: PowerFact[] = [];
+    if (!driver) return sayThatNoneReads();
+    let problem = '';
     try {
       lastReading = await driver.readPower(options.signal);
-      failures = 0;
-      const now = serverView();
-      if (now) facts = factsOfReading(now, lastReading);
     } catch (error) {
       lastReading = 'unknown';
-      failures += 1;
-      log.warn({ server, failures, error: messageOf(error) }, 'power state not readable');
-      const known = serverView()?.state.powerState;
-      if (failures >= readingsUntilLost && known !== 'unknown') {
-        facts = [{ type: 'PowerStateLost', error: messageOf(error) }];
-      }
+      problem = messageOf(error);
+      log.warn({ server, failures: track.inARow, error: problem }, 'power state not readable');
     }
+    const bounds = view.fleet.config?.bounds;
+    if (!bounds) return;
+    const seen = serverView();
+    track = trackReading(track, problem === '' ? lastReading : 'failed', seen, bounds, options.nowMs());
+    const facts: PowerFact[] = seen ? factsOfTrack(seen, track, bounds, problem) : [];
     for (const fact of facts) {
       const now = serverView();
       if (!now || !(await view.record(draftOf(fact, now), publishTimeoutMs))) return;
       log.info({ server, ...fact }, fact.type);
     }
+  };
+  /** Its power is inferred from here on, which the others have to know. */
+  const sayThatNoneReads = async () => {
+    const seen = serverView();
+    const names = drivers.driversOf(server).map(({ name }) => name);
+    if (!seen || seen.state.powerInferred || names.length === 0) return;
+    const data = { server, pool: seen.state.pool, drivers: names };
+    await view.record({ type: 'PowerReadingUnavailable', data }, publishTimeoutMs);
   };
   const loop = startLoop({
     work: look,

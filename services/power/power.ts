@@ -16,6 +16,7 @@ import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import { resolveSecret } from '../../libs/runtime/secrets.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
+import { startAccountant } from './accountant.ts';
 import { createActions, isAttempt } from './actions.ts';
 import { createDriverSet, type MakeDriver } from './driverSet.ts';
 import { createDriver } from './drivers/registry.ts';
@@ -75,7 +76,7 @@ export async function startPower(
     ),
   );
   const machines = createCrew((server) =>
-    startMachine({ server, view, drivers, log, signal, serverView: () => serverView(server) }),
+    startMachine({ server, view, drivers, log, signal, nowMs, serverView: () => serverView(server) }),
   );
   const actions = createActions({
     view,
@@ -149,6 +150,7 @@ export async function startPower(
       onError: (error) => log.debug({ server, error: messageOf(error) }, 'meter reading dropped'),
     }),
   );
+  const accountant = await startAccountant({ bus, view, log, nowMs });
   const keepUp = () => {
     drivers.configure(view.fleet.config);
     const servers = Object.keys(view.fleet.servers);
@@ -169,7 +171,7 @@ export async function startPower(
       // A command on its way to the hardware is finished; a mere look is broken off.
       await Promise.all(busy.values());
       abort.abort();
-      await Promise.all([machines.stop(), meters.stop()]);
+      await Promise.all([machines.stop(), meters.stop(), accountant.stop()]);
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await drivers.close();
       await view.close();

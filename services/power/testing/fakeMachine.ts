@@ -1,5 +1,5 @@
 import type { MakeDriver } from '../driverSet.ts';
-import { DriverError, type PowerState } from '../drivers/driver.ts';
+import { type Capability, DriverError, type PowerState } from '../drivers/driver.ts';
 
 /** A machine that does at once what it is told, and remembers it. */
 export interface FakeMachine {
@@ -11,6 +11,8 @@ export interface FakeMachine {
   failure: DriverError | undefined;
   /** A lying machine takes commands and does nothing. */
   lies: boolean;
+  /** Asked at each wake: is it lost on its way, as a magic packet may be? */
+  loses: () => boolean;
 }
 
 export interface FakeMachines {
@@ -18,12 +20,23 @@ export interface FakeMachines {
   machine(server: string): FakeMachine;
 }
 
-export function fakeMachines(initial: PowerState): FakeMachines {
+/** @param capabilities what each driver can do; default: everything. */
+export function fakeMachines(
+  initial: PowerState,
+  capabilities: readonly Capability[] = ['wake', 'sleep', 'forceOff', 'readPower', 'meter'],
+): FakeMachines {
   const machines = new Map<string, FakeMachine>();
   const machine = (server: string): FakeMachine => {
     let known = machines.get(server);
     if (!known) {
-      known = { powerState: initial, powerWatts: 150, commands: [], failure: undefined, lies: false };
+      known = {
+        powerState: initial,
+        powerWatts: 150,
+        commands: [],
+        failure: undefined,
+        lies: false,
+        loses: () => false,
+      };
       machines.set(server, known);
     }
     return known;
@@ -31,7 +44,7 @@ export function fakeMachines(initial: PowerState): FakeMachines {
   const command = (own: FakeMachine, name: FakeMachine['commands'][number], powerState: PowerState) => {
     if (own.failure) throw own.failure;
     own.commands.push(name);
-    if (!own.lies) own.powerState = powerState;
+    if (!own.lies && !(name === 'wake' && own.loses())) own.powerState = powerState;
   };
   return {
     machine,
@@ -39,7 +52,7 @@ export function fakeMachines(initial: PowerState): FakeMachines {
       const own = machine(server);
       return {
         name: 'fake',
-        capabilities: new Set(['wake', 'sleep', 'readPower', 'meter']),
+        capabilities: new Set(capabilities),
         wake: async () => command(own, 'wake', 'on'),
         sleep: async (how) => command(own, how, 'off'),
         readPower: async () => {
