@@ -13,6 +13,7 @@ export * from './powerAction.ts';
 export * from './powerControl.ts';
 export * from './readings.ts';
 export * from './routing.ts';
+export { isTimeZone } from './schedule.ts';
 export { expectedSetupMs } from './selection.ts';
 export * from './server.ts';
 export * from './setupTime.ts';

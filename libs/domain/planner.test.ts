@@ -104,6 +104,19 @@ describe('enough and no more', () => {
     expect(target(fleetOf(1), demandOf({ rps: 90, nowRps: 80, seconds: 95 }))).toHaveLength(1);
   });
 
+  test('by the clock at least so many are awake, whatever the load', () => {
+    const schedule = {
+      days: ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'],
+      from: '00:00',
+      to: '23:59',
+      minServers: 4,
+    };
+    const fleet = fleetOf(1, config({ pool: { planner: { schedules: [schedule] } } }));
+    const decision = decide(fleet, load(50));
+    expect(decision.target).toHaveLength(4);
+    expect(decision.reason).toContain('4 by schedule');
+  });
+
   test('spares come on top', () => {
     expect(target(fleetOf(6, config({ pool: { spareServers: 2 } })), load(50))).toHaveLength(3);
   });

@@ -2,6 +2,7 @@ import type { DraftOf, FleetConfig, PoolConfig } from '../events/mod.ts';
 import type { Demand } from './demand.ts';
 import { type Fleet, floorOf, serversOfPool } from './fleet.ts';
 import { type DemandSettings, type PoolDemand, type Provided, wakeFactor } from './poolDemand.ts';
+import { scheduledServers } from './schedule.ts';
 import {
   capacityOf,
   expectedSetupMs,
@@ -94,7 +95,11 @@ export function decideCapacity(
   const settings = settingsOf(fleet.config, pool, horizonMs);
   demand.advance(nowMs, settings, provided);
   const seen = demand.demand(nowMs, settings);
-  const floor = floorOf(fleet, poolName);
+  const scheduled = Math.min(
+    servers.length,
+    scheduledServers(pool.planner.schedules, nowMs, settings.horizonMs),
+  );
+  const floor = Math.max(floorOf(fleet, poolName), scheduled);
   const needs = needsOf(demand, seen, settings, floor, breakEven, provided.readyRps, nowMs);
   const withHeadroom = 1 + pool.planner.headroom;
   const minimum = Math.max(floor, needs.somebody ? 1 : 0);
@@ -135,7 +140,13 @@ export function decideCapacity(
     inputs,
     forecastRps: round(needs.wakeRps),
     validForMs: pool.planner.leaseMs,
-    reason: explain(inputs, needs.wakeRps, seen, target.length, servers.length, keepReason),
+    reason: explain(
+      inputs,
+      needs.wakeRps,
+      seen,
+      { target: target.length, pool: servers.length, scheduled },
+      keepReason,
+    ),
   };
 }
 
@@ -195,12 +206,11 @@ function explain(
   inputs: CapacityDecision['inputs'],
   forecastRps: number,
   seen: Demand,
-  targetCount: number,
-  poolCount: number,
+  servers: { readonly target: number; readonly pool: number; readonly scheduled: number },
   keepReason: string | undefined,
 ): string {
   const parts = [
-    `${targetCount} of ${poolCount} servers awake: up to ${round(forecastRps)} requests/s within the setup time of ` +
+    `${servers.target} of ${servers.pool} servers awake: up to ${round(forecastRps)} requests/s within the setup time of ` +
       `${seconds(inputs.horizonMs)} at risk ${inputs.risk} (now ${inputs.nowRps}, level ${inputs.levelRps}) ` +
       `need ${inputs.neededServers}`,
   ];
@@ -212,6 +222,7 @@ function explain(
   if (seen.missingProxies > 0)
     parts.push(`${seen.missingProxies} proxies silent, counted with their last load`);
   if (inputs.spareServers > 0) parts.push(`${inputs.spareServers} spare`);
+  if (servers.scheduled > 0) parts.push(`${servers.scheduled} by schedule`);
   if (inputs.neededServers <= inputs.floor) parts.push(`floor ${inputs.floor}`);
   if (keepReason) parts.push(`nothing sleeps: ${keepReason}`);
   return parts.join('; ');

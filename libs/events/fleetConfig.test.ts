@@ -85,6 +85,7 @@ describe('defaults', () => {
       '/pools',
       '/pools/*/healthCheck/probe/kind',
       '/pools/*/healthCheck/probe/kind',
+      ...['days', 'from', 'to', 'minServers'].map((key) => `/pools/*/planner/schedules/*/${key}`),
       '/servers',
       '/servers/*/pool',
       '/servers/*/url',

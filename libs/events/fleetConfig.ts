@@ -132,3 +132,4 @@ export type EnergyModel = Static<typeof EnergyModelSchema>;
 export type Bounds = Static<typeof BoundsSchema>;
 export type Costs = Static<typeof CostsSchema>;
 export type HealthCheckConfig = PoolConfig['healthCheck'];
+export type PlannerSchedule = PoolConfig['planner']['schedules'][number];

@@ -1,3 +1,4 @@
+import { isTimeZone } from '../domain/mod.ts';
 import { describeValue, didYouMean, type Finding, type KeyPath, keyOf } from './configProblem.ts';
 import { isMapping } from './configYaml.ts';
 import { addressOf, checkLadder, checkMethod, originOf } from './powerRules.ts';
@@ -19,11 +20,6 @@ const poolOrders: readonly Order[] = [
     smaller: 'healthCheck.probe.expectStatusMin',
     larger: 'healthCheck.probe.expectStatusMax',
     why: 'no status would be good',
-  },
-  {
-    smaller: 'planner.burstWindowMs',
-    larger: 'planner.stableWindowMs',
-    why: 'a burst is shorter than the level',
   },
   {
     smaller: 'planner.decideIntervalMs',
@@ -74,6 +70,7 @@ export function checkRules(value: unknown): Finding[] {
   return [
     ...pools.flatMap(([name, pool]) => inOrder(poolOrders, pool, ['pools', name])),
     ...poolSizes(pools, servers),
+    ...schedulesOf(pools, servers),
     ...sharedRoutes(pools),
     ...servers.flatMap(([name, server]) => checkServer(name, server, pools)),
     ...sharedAddresses(servers),
@@ -122,6 +119,33 @@ function poolSizes(
     const key = minServers > size || spareServers === 0 ? 'minServers' : 'spareServers';
     const value = key === 'minServers' ? minServers : spareServers;
     return [finding(['pools', name, key], value, rule)];
+  });
+}
+
+/** A schedule names a time zone that exists and no more servers than there are. */
+function schedulesOf(
+  pools: readonly [string, Record<string, unknown>][],
+  servers: readonly [string, Record<string, unknown>][],
+): Finding[] {
+  return pools.flatMap(([name, pool]) => {
+    const schedules = get(pool, 'planner.schedules');
+    const size = servers.filter(([, server]) => server.pool === name).length;
+    return (Array.isArray(schedules) ? schedules : []).flatMap((schedule: unknown, index) => {
+      const path = ['pools', name, 'planner', 'schedules', index];
+      const zone = get(schedule, 'timeZone');
+      const minServers = get(schedule, 'minServers');
+      const findings: Finding[] = [];
+      if (typeof zone === 'string' && !isTimeZone(zone)) {
+        findings.push(
+          finding([...path, 'timeZone'], zone, 'must be an IANA time zone, such as Europe/Berlin'),
+        );
+      }
+      if (typeof minServers === 'number' && minServers > size) {
+        const rule = `must be at most the servers of the pool, which are ${size}`;
+        findings.push(finding([...path, 'minServers'], minServers, rule));
+      }
+      return findings;
+    });
   });
 }
 

@@ -1,5 +1,32 @@
 import { Type } from '@sinclair/typebox';
-import { durationMs, settings } from './shared.ts';
+import { durationMs, settings, strictObject } from './shared.ts';
+
+const ClockPattern = '^([01][0-9]|2[0-3]):[0-5][0-9]$';
+
+const ScheduleSchema = strictObject(
+  {
+    days: Type.Array(
+      Type.Union([
+        Type.Literal('mon'),
+        Type.Literal('tue'),
+        Type.Literal('wed'),
+        Type.Literal('thu'),
+        Type.Literal('fri'),
+        Type.Literal('sat'),
+        Type.Literal('sun'),
+      ]),
+      { minItems: 1, uniqueItems: true, description: 'On which the time begins' },
+    ),
+    from: Type.String({ pattern: ClockPattern, description: 'Such as 08:00: by then they are ready' }),
+    to: Type.String({
+      pattern: ClockPattern,
+      description: 'Such as 18:30; before `from` it is the next day',
+    }),
+    timeZone: Type.String({ minLength: 1, default: 'UTC', description: 'Such as Europe/Berlin' }),
+    minServers: Type.Integer({ minimum: 1, description: 'At least so many awake in that time' }),
+  },
+  { description: 'Servers that are awake by the clock' },
+);
 
 export const PlannerSchema = settings(
   {
@@ -16,6 +43,11 @@ export const PlannerSchema = settings(
       maximum: 10,
       default: 0,
       description: 'Capacity above what the risk asks for, as a share',
+    }),
+    schedules: Type.Array(ScheduleSchema, {
+      default: [],
+      maxItems: 50,
+      description: 'Awake by the clock, whatever the load',
     }),
     decideIntervalMs: durationMs(2_000, 'Between decisions'),
     leaseMs: durationMs(30_000, 'A decision older than this lets no server sleep'),
