@@ -80,11 +80,15 @@ async function readSince(
       startAt: { sinceMs },
       onEvent: (event) => {
         if (event.sequence <= last) onEvent(event);
-        if (event.sequence < last) return;
-        signal.removeEventListener('abort', onAbort);
-        void subscribed.then((subscription) => subscription.stop()).then(resolve, reject);
+        endAt(event.sequence);
       },
+      onMalformed: ({ sequence }) => endAt(sequence),
     });
+    const endAt = (sequence: number) => {
+      if (sequence < last) return;
+      signal.removeEventListener('abort', onAbort);
+      void subscribed.then((subscription) => subscription.stop()).then(resolve, reject);
+    };
     subscribed.catch(reject);
   });
 }

@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -5,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setInterval } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { rackConfig, rackConfigYaml } from '../../lab/rack/config.ts';
 import { daySettings } from '../../lab/rack/day.ts';
 import { type BmcFault, type Rack, startRack } from '../../lab/rack/rack.ts';
@@ -243,6 +245,25 @@ test('the power button, pressed by hand in either direction', async () => {
   await whenFleet('it is ready again', (state) => state.lifecycle === 'ready', sick);
   expect(factsSince(before)).toEqual(expect.arrayContaining(['PowerDriftDetected', 'WakeRequested']));
   expect({ wronglyCounted, lost: load.lost }).toEqual({ wronglyCounted: [], lost: [] });
+}, 60_000);
+
+/** What a command prints, to stdout and stderr together; it goes into the search for the secret too. */
+async function nemuri(...args: string[]): Promise<string> {
+  const all = ['dist/cli/main.js', ...args, '--nats', stack.natsUrl];
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, all);
+  written.push(stdout, stderr);
+  return stdout;
+}
+
+test('the ledger and the status tell of it', async () => {
+  const { energy, power } = JSON.parse(await nemuri('report', '--since', '1h', '--json'));
+  expect(energy.energyKwh).toBeGreaterThan(0);
+  expect(energy.requests).toBeGreaterThan(50);
+  expect(energy.modelledShare).toBeLessThan(1);
+  expect(power).toMatchObject({ timedOut: expect.any(Number), setupTimesMs: expect.any(Array) });
+  expect(power.wakes).toBeGreaterThanOrEqual(10);
+  expect(power.overdue).toBeGreaterThan(0);
+  expect(await nemuri('status')).toContain('test ordered it awake');
 }, 60_000);
 
 test('the secret of the BMCs is in no event, log line, span or answer of all this', async () => {
