@@ -210,7 +210,7 @@ describe('replacement', () => {
   });
 
   test.each<[string, Partial<ServerState>]>([
-    ['overdue', { sinceMs: nowMs - 39_001 }],
+    ['overdue', { sinceMs: nowMs - 29_901 }],
     ['stumbling', { sinceMs: nowMs, wake: wake({ attemptFailed: true }) }],
   ])('a wake that is %s gets a substitute and is still wanted', (_what, change) => {
     const fleet = withServers(fleetOf(1), { s2: { lifecycle: 'waking', ...change } });
@@ -219,7 +219,7 @@ describe('replacement', () => {
 
   test('a wake in its time needs none', () => {
     const fleet = withServers(fleetOf(1), {
-      s2: { lifecycle: 'waking', sinceMs: nowMs - 39_000, wake: wake({}) },
+      s2: { lifecycle: 'waking', sinceMs: nowMs - 29_800, wake: wake({}) },
     });
     expect(target(fleet, load(150))).toEqual(['s1', 's2']);
   });

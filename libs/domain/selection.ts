@@ -1,12 +1,13 @@
 import type { FleetConfig } from '../events/mod.ts';
 import { breakEvenMs } from './energy.ts';
 import { type Fleet, membersOf, type ServerView } from './fleet.ts';
+import { orderNow } from './hand.ts';
 import { takesRequests } from './routing.ts';
 import type { Lifecycle, ServerState } from './server.ts';
 import { isCountedOn } from './wakeLadder.ts';
 
-/** A wake that takes longer than this many setup times is not counted on: a substitute is woken. */
-const overdueSetupTimes = 1.5;
+/** A wake that takes longer than this many setup times is not counted on: a substitute is woken, at worst in vain. */
+const overdueSetupTimes = 1.15;
 /** A wake's energy counts as spread over so many break-even times when a server that sleeps is compared. */
 const repaidBreakEvens = 3;
 /** Watts by which a server in this lifecycle is passed over for one that is ready; what sleeps pays its own wake. */
@@ -86,8 +87,8 @@ export function prospectsOf(fleet: Fleet, poolName: string, nowMs: number): Pros
     const serverConfig = config.servers[name];
     if (!state || !serverConfig) continue;
     const last = known[index];
-    // A wake grows overdue and a quarantine ends by time alone.
-    const isTimeless = state.lifecycle !== 'waking' && state.quarantinedUntilMs === undefined;
+    // A wake grows overdue, a quarantine and an order end by time alone.
+    const isTimeless = state.lifecycle !== 'waking' && !state.quarantinedUntilMs && !state.order;
     if (last?.state === state && isTimeless) {
       prospects.push(last.prospect);
       continue;
@@ -107,7 +108,7 @@ export function expectedSetupMs({ state, config }: ServerView): number {
 }
 
 function canBeChosen({ state }: ServerView, nowMs: number): boolean {
-  if (state.cordoned) return false;
+  if (state.cordoned || orderNow(state, nowMs)?.wants === 'asleep') return false;
   if (nowMs < (state.quarantinedUntilMs ?? 0)) return false;
   const shouldServe = state.lifecycle === 'ready' || state.lifecycle === 'draining';
   return !shouldServe || state.health === 'healthy';
