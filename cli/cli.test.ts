@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Bus, createMemoryStore, type MemoryStore, openMemoryBus } from '../libs/bus/mod.ts';
+import { draftOf } from '../libs/domain/testing/builders.ts';
 import type { EventDraft } from '../libs/events/mod.ts';
 import type { Cli } from './cli.ts';
 import { runCli } from './program.ts';
@@ -271,6 +272,30 @@ describe('status', () => {
     expect(out[4]).toMatch(/^ {2}web-2 {3}ready {6}\d s {4}on {7}healthy {2}-$/);
     const json = JSON.parse((await nemuri(['status', '--json'])).out.join(''));
     expect(json.pools[0].servers[1]).toMatchObject({ name: 'web-2', lifecycle: 'ready', cordoned: false });
+  });
+});
+
+describe('explain', () => {
+  const decided = (reason: string) => draftOf('CapacityDecided', { target: ['web-2'], reason });
+
+  test('prints the sentence of the last decision and its figures', async () => {
+    await nemuri(['configure', '-c', file]);
+    await bus.publish(decided('the one before'));
+    await bus.publish(decided('because of the load'));
+    const { code, out } = await nemuri(['explain']);
+    expect([code, out[1]]).toEqual([0, '  because of the load']);
+    expect(out[2]).toBe('  target    web-2');
+    expect(out.join(' ')).toContain('at risk 0.001');
+    const json = JSON.parse((await nemuri(['explain', '--json'])).out.join(''));
+    expect(json).toHaveLength(1);
+    expect(json[0].data.reason).toBe('because of the load');
+  });
+
+  test('says that nothing was decided yet, and which pools there are', async () => {
+    await nemuri(['configure', '-c', file]);
+    expect((await nemuri(['explain'])).code).toBe(1);
+    const { code, err } = await nemuri(['explain', '--pool', 'shop']);
+    expect([code, err[0]]).toEqual([1, 'nemuri: no pool "shop"; there are: web']);
   });
 });
 

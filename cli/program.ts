@@ -3,11 +3,12 @@ import { messageOf } from '../libs/runtime/errors.ts';
 import { type Cli, CliError, oneLine } from './cli.ts';
 import { registerConfigure } from './commands/configure.ts';
 import { registerEvents } from './commands/events.ts';
+import { registerExplain } from './commands/explain.ts';
 import { registerPoolHand, registerServerHand } from './commands/hand.ts';
 import { registerPower } from './commands/power.ts';
 import { registerReport } from './commands/report.ts';
 import { registerSchema } from './commands/schema.ts';
-import { registerSimulate } from './commands/simulate.ts';
+import { registerSimulate, registerWhatif } from './commands/simulate.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerUp } from './commands/up.ts';
 import { registerValidate } from './commands/validate.ts';
@@ -19,7 +20,9 @@ Examples:
   nemuri configure -c nemuri.yaml      take it into the history
   nemuri status                        the fleet now
   nemuri events --since 1h             what happened
+  nemuri explain                       why the last decision
   nemuri simulate --trace load.csv     the planner on a load series
+  nemuri whatif -c new.yaml            the recorded load under another configuration
   nemuri power test -c nemuri.yaml --server web-1   how a machine is switched, tried
   nemuri report --since 7d             kWh used and saved, cost, CO2
   nemuri wake web-1 --for 2h           keep a server awake; sleep, cordon, uncordon, drill, pin, unpin, pause, resume
@@ -34,7 +37,9 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerConfigure,
   registerEvents,
   registerStatus,
+  registerExplain,
   registerSimulate,
+  registerWhatif,
   registerPower,
   registerServerHand,
   registerPoolHand,

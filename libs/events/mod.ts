@@ -9,5 +9,13 @@ export {
 } from './codec.ts';
 export * from './fleetConfig.ts';
 export { type Capability, capabilitiesOf } from './powerMethod.ts';
-export { healthSubject, powerSubject, streamOf, streams, subjectFilters, subjectOf } from './subjects.ts';
+export {
+  decisionSubject,
+  healthSubject,
+  powerSubject,
+  streamOf,
+  streams,
+  subjectFilters,
+  subjectOf,
+} from './subjects.ts';
 export { type Upcaster, type Upcasters, upcast, upcasters } from './upcast.ts';

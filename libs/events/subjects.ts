@@ -44,6 +44,11 @@ export function streamOf(type: EventType): StreamName {
   return streamOfKind[catalog[type].kind];
 }
 
+/** The subject of a pool's decisions. */
+export function decisionSubject(pool: string): string {
+  return `${root}.decision.${pool}`;
+}
+
 /** The subject that one writer owns for power facts of a server. */
 export function powerSubject(server: string): string {
   return `${root}.state.${server}.power`;
@@ -61,7 +66,7 @@ export function subjectOf(event: EventDraft): string {
     case 'config':
       return `${root}.config`;
     case 'decision':
-      return `${root}.decision.${field(data, 'pool')}`;
+      return decisionSubject(field(data, 'pool'));
     case 'power':
       return powerSubject(field(data, 'server'));
     case 'health':

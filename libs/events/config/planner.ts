@@ -15,7 +15,7 @@ const ScheduleSchema = strictObject(
         Type.Literal('sat'),
         Type.Literal('sun'),
       ]),
-      { minItems: 1, uniqueItems: true, description: 'On which the time begins' },
+      { minItems: 1, description: 'On which the time begins' },
     ),
     from: Type.String({ pattern: ClockPattern, description: 'Such as 08:00: by then they are ready' }),
     to: Type.String({
