@@ -1,15 +1,15 @@
-import { Pool } from 'undici';
 import { chooseLeastLoaded, type ServerView, takesRequests } from '../../libs/domain/mod.ts';
 import type { PoolConfig } from '../../libs/events/mod.ts';
 import { ProblemError } from '../../libs/runtime/errors.ts';
 import { createMeter, createPoolMeter, type Meter, type PoolMeter } from './load.ts';
 import { createParking, type Parking, type ParkOptions } from './parking.ts';
+import { createUpstreamClient, type UpstreamClient } from './upstream/client.ts';
 
 /** One server as this proxy knows it: its connections, what it has in flight there, what it measured. */
 export interface Upstream {
   readonly name: string;
   url: string;
-  connections: Pool;
+  connections: UpstreamClient;
   readonly meter: Meter;
   capacityRps: number;
   maxInFlight?: number;
@@ -26,15 +26,20 @@ export interface Gate {
   readonly meter: PoolMeter;
   readonly parking: Parking<Upstream>;
   readonly upstreams: readonly Upstream[];
-  /** A server with this request counted as in flight on it; a promise when the request has to be parked. */
-  acquire(options: ParkOptions, onPark: () => void): Upstream | Promise<Upstream>;
+  /** A server with a request counted as in flight on it; undefined: the request has to be parked. */
+  take(): Upstream | undefined;
+  /**
+   * Waits for a server.
+   * @throws ProblemError when the bounds refuse it, when it waited too long, or when the proxy stops.
+   */
+  park(options: ParkOptions): Promise<Upstream>;
   /** The request is over on this server. */
   release(upstream: Upstream): void;
   /** No connection to the server came about: it gets nothing new for a while. @returns until when, if this is news. */
   eject(upstream: Upstream): number | undefined;
   /** Takes over what configuration and fleet say now. */
   update(config: PoolConfig, servers: readonly ServerView[]): void;
-  close(): Promise<void>;
+  close(): void;
 }
 
 export interface GateOptions {
@@ -45,6 +50,8 @@ export interface GateOptions {
   readonly onIdle: (server: string) => void;
 }
 
+const unlimited = Number.POSITIVE_INFINITY;
+
 export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOptions): Gate {
   let config = firstConfig;
   let turn = 0;
@@ -53,25 +60,24 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
   const parking = createParking<Upstream>(nowMs);
   const meter = createPoolMeter();
 
-  const take = (limitOf: (upstream: Upstream) => number | undefined): Upstream | undefined => {
-    const timeMs = nowMs();
-    const candidates = upstreams.filter((upstream) => {
-      if (!upstream.takesRequests || timeMs < upstream.ejectedUntilMs) return false;
-      const limit = limitOf(upstream);
-      return limit === undefined || upstream.inFlight < limit;
-    });
+  const take = (limitOf: (upstream: Upstream) => number): Upstream | undefined => {
     turn = (turn + 1) % 0x40000000;
-    const chosen = chooseLeastLoaded(candidates, turn);
+    const chosen = chooseLeastLoaded(upstreams, turn, limitOf);
     if (chosen) chosen.inFlight += 1;
     return chosen;
   };
+  const isOpen = (upstream: Upstream) =>
+    upstream.takesRequests && (upstream.ejectedUntilMs === 0 || upstream.ejectedUntilMs <= nowMs());
+  const limitOf = (upstream: Upstream) => (isOpen(upstream) ? (upstream.maxInFlight ?? unlimited) : 0);
   /**
    * What a server that has just come back can take at once: by Little's law, what it has in flight when it serves
    * its capacity within the latency objective. The whole crowd at once would bring it down again.
    */
-  const releaseLimit = (upstream: Upstream) =>
-    upstream.maxInFlight ??
-    Math.max(1, Math.ceil((upstream.capacityRps * config.latencyObjectiveMs) / 1_000));
+  const releaseLimit = (upstream: Upstream) => {
+    if (!isOpen(upstream)) return 0;
+    const atCapacity = Math.max(1, Math.ceil((upstream.capacityRps * config.latencyObjectiveMs) / 1_000));
+    return upstream.maxInFlight ?? atCapacity;
+  };
   const releaseParked = () => {
     if (parking.count === 0) return;
     parking.release(() => take(releaseLimit));
@@ -92,11 +98,9 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     get upstreams() {
       return upstreams;
     },
-    acquire(options, onPark) {
-      const upstream = parking.count === 0 ? take((known) => known.maxInFlight) : undefined;
-      if (upstream) return upstream;
+    take: () => (parking.count === 0 ? take(limitOf) : undefined),
+    park(options) {
       meter.newlyParked += 1;
-      onPark();
       return parking.park(options, config.parking);
     },
     release(upstream) {
@@ -120,35 +124,25 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
         if (!before) return refresh(openUpstream(server, config), server);
         if (before.url !== server.config.url || reconnect) {
           // What is in flight ends on the old connections, and still counts as this server's.
-          void before.connections.close();
+          before.connections.close();
           before.url = server.config.url;
           before.connections = openConnections(server.config.url, config);
         }
         return refresh(before, server);
       });
-      for (const gone of known.values()) void gone.connections.close();
+      for (const gone of known.values()) gone.connections.close();
       releaseParked();
     },
-    async close() {
+    close() {
       clearTimeout(retryTimer);
       parking.refuseAll(new ProblemError('NEMURI_STOPPING', 'Try again.', 1));
-      await Promise.all(upstreams.map((upstream) => upstream.connections.destroy()));
+      for (const upstream of upstreams) upstream.connections.destroy();
     },
   };
 }
 
-/** Idle connections are dropped before common servers drop them (Node: 5 s), so that none is used as it closes. */
-const keepAliveTimeoutMs = 4_000;
-
-function openConnections(url: string, { forwarding }: PoolConfig): Pool {
-  return new Pool(url, {
-    connections: null,
-    pipelining: 1,
-    keepAliveTimeout: keepAliveTimeoutMs,
-    headersTimeout: forwarding.responseTimeoutMs,
-    bodyTimeout: forwarding.idleTimeoutMs,
-    connect: { timeout: forwarding.connectTimeoutMs },
-  });
+function openConnections(url: string, { forwarding }: PoolConfig): UpstreamClient {
+  return createUpstreamClient(url, forwarding);
 }
 
 function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream {

@@ -25,6 +25,22 @@ export const ForwardingSchema = settings(
     connectTimeoutMs: durationMs(2_000, 'TCP connect to a server'),
     responseTimeoutMs: durationMs(60_000, 'From the request to the response headers'),
     idleTimeoutMs: durationMs(60_000, 'Silence between two parts of a response body'),
+    maxHeaderBytes: Type.Integer({
+      minimum: 1_024,
+      maximum: 1_048_576,
+      default: 65_536,
+      description: "The header section of a server's answer; more is an error of the server",
+    }),
+    maxHeaders: Type.Integer({
+      minimum: 10,
+      maximum: 2_000,
+      default: 200,
+      description: "Header fields of a server's answer",
+    }),
+    keepAliveTimeoutMs: durationMs(
+      4_000,
+      'An idle connection to a server is closed after this: below the 5 s of common servers, so that none is used as it closes',
+    ),
     ejectMs: durationMs(5_000, 'A server that refused or reset a connection gets no new requests this long'),
     retryBufferBytes: Type.Integer({
       minimum: 0,
