@@ -1,8 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { ProblemError } from '../../libs/runtime/errors.ts';
+import { writeCopy } from './copies.ts';
 import type { Upstream } from './gate.ts';
 import { responseHeaders } from './headers.ts';
 import type { Call, FailedAt, UpstreamHandler, UpstreamRequest } from './upstream/connection.ts';
+import { writeSoon } from './writeSoon.ts';
 
 export type AttemptOutcome =
   /** The whole answer has come from the server. */
@@ -40,6 +42,8 @@ export function attempt(options: AttemptOptions): void {
   }
   let status = 0;
   let blocked = false;
+  /** The end is written, or will be in this round. */
+  let ended = false;
 
   const onClose = () => {
     call.connection?.abort(call);
@@ -48,6 +52,12 @@ export function attempt(options: AttemptOptions): void {
   const onDrain = () => {
     blocked = false;
     call.connection?.resume();
+  };
+  const write = (copy: Buffer, done: (error?: unknown) => void) => {
+    if (response.write(copy, done) || blocked) return;
+    blocked = true;
+    call.connection?.pause();
+    response.once('drain', onDrain);
   };
   const settle = (outcome: AttemptOutcome) => {
     response.off('close', onClose);
@@ -64,17 +74,19 @@ export function attempt(options: AttemptOptions): void {
       response.writeHead(status, head.reason, responseHeaders(head.headers, options.closing()));
     },
     onData(chunk, last) {
-      if (last) {
-        if (chunk.length <= textBytes) response.end(chunk.toString('latin1'), 'latin1');
-        else response.end(Buffer.from(chunk));
-      } else if (!response.write(Buffer.from(chunk)) && !blocked) {
-        blocked = true;
-        call.connection?.pause();
-        response.once('drain', onDrain);
+      if (response.destroyed) return;
+      if (last && chunk.length <= textBytes) {
+        const text = chunk.toString('latin1');
+        ended = true;
+        writeSoon(() => {
+          if (!response.destroyed) response.end(text, 'latin1');
+        });
+        return;
       }
+      writeCopy(chunk, write);
     },
     onEnd(trailers) {
-      if (!response.writableEnded) {
+      if (!ended && !response.destroyed) {
         if (trailers.length > 0) response.addTrailers(pairsOf(trailers));
         response.end();
       }

@@ -98,6 +98,25 @@ test('streams a body larger than what is held for another try', async () => {
   expect(Buffer.from(await response.arrayBuffer()).equals(body)).toBe(true);
 });
 
+test('a large answer reaches a slow client whole, and its connection can be used again', async () => {
+  const body = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => (index * 31) % 251));
+  let ended = false;
+  const large = await origin((_request, response) => response.end(body, () => (ended = true)));
+  await startWith(configOf([large]));
+  await ready('s1');
+  const outgoing = httpRequest({ port, host: '127.0.0.1' }).end();
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+  await once(response, 'readable');
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) {
+    chunks.push(chunk);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(Buffer.concat(chunks).equals(body)).toBe(true);
+  expect(ended).toBe(true);
+  expect((await get()).status).toBe(200);
+});
+
 test('refuses a body beyond the bound of the pool with 413', async () => {
   await startWith(configOf([await origin(echo)], { forwarding: { maxBodyBytes: 1_000 } }));
   await ready('s1');

@@ -1,6 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { RequestBody } from '../body.ts';
+import { writeSoon } from '../writeSoon.ts';
 import { createResponseParser, type ParserBounds, type ResponseEvents } from './responseParser.ts';
 
 /** Where a call was when it failed. */
@@ -157,7 +158,7 @@ export function openConnection(
       const ended = call;
       call = undefined;
       used = true;
-      paused = false;
+      connection.resume();
       // A server that answers before it has the whole request may take the rest for the next one.
       if (!reusable || !bodySent) destroy(undefined);
       else freed = true;
@@ -193,7 +194,7 @@ export function openConnection(
       bodySent = true;
       stirred = true;
       parser.begin(next.request.method, answer);
-      if (connected) write();
+      if (connected) writeSoon(write);
     },
     pause() {
       paused = true;
