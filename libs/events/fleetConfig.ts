@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { HealthCheckSchema } from './config/health.ts';
 import { PlannerSchema } from './config/planner.ts';
 import { EnergyModelSchema, RedfishMethodSchema } from './config/power.ts';
-import { ForwardingSchema, ParkingSchema, RouteSchema } from './config/proxy.ts';
+import { ForwardingSchema, ParkingSchema, ProxySchema, RouteSchema } from './config/proxy.ts';
 import { byName, durationMs, NamePattern, settings, strictObject, UrlPattern } from './config/shared.ts';
 
 export { NamePattern } from './config/shared.ts';
@@ -94,6 +94,7 @@ export const FleetConfigSchema = strictObject(
     pools: byName(PoolConfigSchema, 1),
     servers: byName(ServerConfigSchema),
     bounds: BoundsSchema,
+    proxy: ProxySchema,
   },
   { description: 'Nemuri configuration' },
 );

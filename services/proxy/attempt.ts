@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import { ProblemError } from '../../libs/runtime/errors.ts';
+import { fieldsOf, isGone, startAnswer } from './clientResponse.ts';
 import { writeCopy } from './copies.ts';
 import type { Upstream } from './gate.ts';
-import { responseHeaders } from './headers.ts';
 import type { Call, FailedAt, UpstreamHandler, UpstreamRequest } from './upstream/connection.ts';
 import { writeSoon } from './writeSoon.ts';
 
@@ -26,6 +26,8 @@ export interface AttemptOptions {
   readonly upstream: Upstream;
   /** The proxy is stopping: the client is asked to connect anew for its next request. */
   readonly closing: () => boolean;
+  /** A client that takes nothing for this long is cut off. */
+  readonly readTimeoutMs: number;
   readonly onFirstByte: () => void;
   readonly onOutcome: (outcome: AttemptOutcome) => void;
 }
@@ -36,7 +38,7 @@ const textBytes = 16 * 1024;
 /** Sends the request to one server and its answer to the client, with back-pressure in both directions. */
 export function attempt(options: AttemptOptions): void {
   const { response, upstream, onOutcome } = options;
-  if (response.destroyed) {
+  if (isGone(response)) {
     onOutcome({ kind: 'clientGone' });
     return;
   }
@@ -56,6 +58,7 @@ export function attempt(options: AttemptOptions): void {
   const write = (copy: Buffer, done: (error?: unknown) => void) => {
     if (response.write(copy, done) || blocked) return;
     blocked = true;
+    boundReading(response, options.readTimeoutMs);
     call.connection?.pause();
     response.once('drain', onDrain);
   };
@@ -66,28 +69,28 @@ export function attempt(options: AttemptOptions): void {
   };
   const handler: UpstreamHandler = {
     onInformational({ status: early, headers }) {
-      if (early === 103 && !response.headersSent) response.writeEarlyHints(hintsOf(headers));
+      if (early === 103 && !response.headersSent) response.writeEarlyHints(fieldsOf(headers));
     },
     onHead(head) {
       status = head.status;
       options.onFirstByte();
-      response.writeHead(status, head.reason, responseHeaders(head.headers, options.closing()));
+      startAnswer(response, head, options.closing());
     },
     onData(chunk, last) {
-      if (response.destroyed) return;
+      if (isGone(response)) return;
       if (last && chunk.length <= textBytes) {
         const text = chunk.toString('latin1');
         ended = true;
         writeSoon(() => {
-          if (!response.destroyed) response.end(text, 'latin1');
+          if (!isGone(response)) response.end(text, 'latin1');
         });
         return;
       }
       writeCopy(chunk, write);
     },
     onEnd(trailers) {
-      if (!ended && !response.destroyed) {
-        if (trailers.length > 0) response.addTrailers(pairsOf(trailers));
+      if (!ended && !isGone(response)) {
+        if (trailers.length > 0) response.addTrailers(fieldsOf(trailers));
         response.end();
       }
       settle({ kind: 'answered', status });
@@ -101,7 +104,7 @@ export function attempt(options: AttemptOptions): void {
 }
 
 function outcomeOf(error: Error, at: FailedAt, begun: boolean, response: ServerResponse): AttemptOutcome {
-  if (response.destroyed) return { kind: 'clientGone' };
+  if (isGone(response)) return { kind: 'clientGone' };
   if (begun) {
     response.destroy(error);
     return { kind: 'brokenOff', error };
@@ -111,18 +114,14 @@ function outcomeOf(error: Error, at: FailedAt, begun: boolean, response: ServerR
   return { kind: at === 'timeout' ? 'timedOut' : 'noAnswer', error };
 }
 
-function pairsOf(flat: readonly string[]): [string, string][] {
-  return flat.flatMap((name, index): [string, string][] =>
-    index % 2 === 0 ? [[name, flat[index + 1] as string]] : [],
-  );
-}
-
-function hintsOf(flat: readonly string[]): Record<string, string | string[]> {
-  const hints: Record<string, string[]> = {};
-  for (const [name, value] of pairsOf(flat)) {
-    const known = hints[name.toLowerCase()];
-    if (known) known.push(value);
-    else hints[name.toLowerCase()] = [value];
-  }
-  return hints;
+/** A client that takes nothing for too long is cut off, also when its server has long finished. */
+function boundReading(response: ServerResponse, timeoutMs: number): void {
+  const timer = setTimeout(() => response.destroy(), timeoutMs);
+  const settle = () => {
+    clearTimeout(timer);
+    response.off('drain', settle);
+    response.off('close', settle);
+  };
+  response.on('drain', settle);
+  response.on('close', settle);
 }

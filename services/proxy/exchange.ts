@@ -2,8 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { messageOf, type Problem, ProblemError } from '../../libs/runtime/errors.ts';
 import { type AttemptOutcome, attempt } from './attempt.ts';
 import { noBody, type RequestBody, readBody } from './body.ts';
+import { announcesBody, isGone, isHttp2 } from './clientResponse.ts';
 import type { Gate, Upstream } from './gate.ts';
-import { type RequestHeaders, requestHead } from './headers.ts';
+import { type ClientSide, type RequestHeaders, requestHead } from './headers.ts';
 import { countEnd } from './load.ts';
 import type { RequestTrace } from './requestTrace.ts';
 
@@ -13,6 +14,9 @@ const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'T
 export interface Exchange {
   readonly request: IncomingMessage;
   readonly headers: RequestHeaders;
+  readonly client: ClientSide;
+  /** The client waits for a word (100) before it sends the body. */
+  readonly expectsContinue: boolean;
   readonly response: ServerResponse;
   readonly gate: Gate;
   readonly trace: RequestTrace;
@@ -38,10 +42,13 @@ export function carry(exchange: Exchange): void {
   const { request, headers, gate } = exchange;
   const running: Running = { ...exchange, startedMs: performance.now(), body: noBody, sent: 0 };
   gate.meter.arrivals += 1;
-  if (!headers.chunked && !headers.contentLength) {
+  if (!announcesBody(request, headers)) {
     next(running);
     return;
   }
+  const { maxBodyBytes } = gate.config.forwarding;
+  if (exchange.expectsContinue && (headers.contentLength ?? 0) <= maxBodyBytes)
+    exchange.response.writeContinue();
   readBody(request, headers.contentLength, gate.config.forwarding).then(
     (body) => {
       running.body = body;
@@ -69,7 +76,7 @@ async function park({ gate, trace, response, body, startedMs }: Running): Promis
   trace.event('parked');
   const abort = new AbortController();
   const onClose = () => abort.abort(new Error('the client has gone'));
-  if (response.destroyed) onClose();
+  if (isGone(response)) onClose();
   response.once('close', onClose);
   try {
     const upstream = await gate.park({
@@ -86,13 +93,13 @@ async function park({ gate, trace, response, body, startedMs }: Running): Promis
 }
 
 function tryOn(running: Running, upstream: Upstream): void {
-  const { request, headers, response, trace, closing, body } = running;
+  const { request, headers, client, response, trace, closing, body } = running;
   const attemptStartedMs = performance.now();
   const method = request.method ?? 'GET';
   attempt({
     request: {
       method,
-      head: requestHead(request, headers, framingOf(running), trace.traceparent),
+      head: requestHead(request, headers, client, framingOf(running), trace.traceparent),
       body,
       chunked: isChunked(running),
       idempotent: idempotentMethods.has(method),
@@ -100,6 +107,7 @@ function tryOn(running: Running, upstream: Upstream): void {
     response,
     upstream,
     closing,
+    readTimeoutMs: running.gate.config.forwarding.idleTimeoutMs,
     onFirstByte: () => trace.event('first byte', { 'nemuri.server': upstream.name }),
     onOutcome: (outcome) => onOutcome(running, upstream, outcome, performance.now() - attemptStartedMs),
   });
@@ -108,7 +116,8 @@ function tryOn(running: Running, upstream: Upstream): void {
 /** Trailers need chunks, and so does a stream whose length nobody announced. */
 function isChunked({ body, headers }: Running): boolean {
   if (body.content === null) return false;
-  return Buffer.isBuffer(body.content) ? false : headers.contentLength === undefined;
+  if (Buffer.isBuffer(body.content)) return body.trailers() !== '';
+  return headers.contentLength === undefined;
 }
 
 function framingOf(running: Running): string {
@@ -170,7 +179,7 @@ function end({ gate, trace, startedMs }: Running, status: number, error?: string
 
 function fail(running: Running, error: unknown): void {
   const { response, gate, closing } = running;
-  if (response.destroyed) {
+  if (isGone(response)) {
     end(running, 499);
     return;
   }
@@ -209,7 +218,7 @@ export function sendProblem(
     'content-type': 'application/problem+json',
     ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }),
     // A body that was not read to its end would be taken for the next request.
-    ...(closing || problem.status === 413 ? { connection: 'close' } : {}),
+    ...((closing || problem.status === 413) && !isHttp2(response) ? { connection: 'close' } : {}),
   });
   response.end(JSON.stringify(problem));
 }

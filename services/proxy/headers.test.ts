@@ -1,13 +1,26 @@
-import type { IncomingMessage } from 'node:http';
 import { readHeaders, requestHead, responseHeaders } from './headers.ts';
 
 type Pairs = [string, string][];
+interface Options {
+  framing?: string;
+  traceparent?: string;
+  address?: string;
+  forwardedHeader?: boolean;
+}
+const proxyAddress = '192.0.2.99';
 
 /** The header section as the server gets it: each line, the request line first. */
-function forwarded(pairs: Pairs, framing = '', traceparent?: string): string[] {
-  const request = { method: 'GET', url: '/x', socket: { remoteAddress: '192.0.2.7' } };
+function forwarded(
+  pairs: Pairs,
+  { framing = '', traceparent, address = '192.0.2.7', forwardedHeader = false }: Options = {},
+): string[] {
   const headers = readHeaders(pairs.flat());
-  const head = requestHead(request as IncomingMessage, headers, framing, traceparent);
+  const client = {
+    address,
+    encrypted: false,
+    rules: { trusts: (from: string) => from === proxyAddress, forwardedHeader },
+  };
+  const head = requestHead({ method: 'GET', url: '/x' }, headers, client, framing, traceparent);
   expect(head.endsWith('\r\n\r\n')).toBe(true);
   return head.slice(0, -4).split('\r\n');
 }
@@ -54,24 +67,37 @@ test('hop-by-hop headers, and those that Connection names, stay here; Host can n
   ]);
 });
 
-test('a chain of proxies is extended, never replaced', () => {
-  const lines = forwarded([
+test('a chain of trusted proxies is extended; what anyone else says of itself is replaced', () => {
+  const said: Pairs = [
+    ['Host', 'a'],
     ['X-Forwarded-For', '198.51.100.1'],
+    ['X-Forwarded-Proto', 'https'],
+    ['X-Forwarded-Host', 'b'],
+    ['Forwarded', 'for=198.51.100.1'],
     ['Via', '1.1 edge'],
     ['via', '1.1 second'],
-  ]);
-  expect(lines).toContain('x-forwarded-for: 198.51.100.1, 192.0.2.7');
+  ];
+  const lines = forwarded(said, { address: proxyAddress, forwardedHeader: true });
+  expect(lines).toContain(`x-forwarded-for: 198.51.100.1, ${proxyAddress}`);
+  expect(lines).toContain('x-forwarded-proto: https');
+  expect(lines).toContain('x-forwarded-host: b');
+  expect(lines).toContain(`forwarded: for=198.51.100.1, for=${proxyAddress};host="a";proto=http`);
+  const replaced = forwarded(said, { address: '2001:db8::1', forwardedHeader: true });
+  expect(replaced).toContain('x-forwarded-for: 2001:db8::1');
+  expect(replaced).toContain('x-forwarded-proto: http');
+  expect(replaced).toContain('x-forwarded-host: a');
+  expect(replaced).toContain('forwarded: for="[2001:db8::1]";host="a";proto=http');
   expect(lines).toContain('via: 1.1 edge, 1.1 second, 1.1 nemuri');
 });
 
 test('our trace context takes the place of the client’s', () => {
-  const lines = forwarded([['Traceparent', 'theirs']], '', 'ours');
+  const lines = forwarded([['Traceparent', 'theirs']], { traceparent: 'ours' });
   expect(lines.filter((line) => /^traceparent/i.test(line))).toEqual(['traceparent: ours']);
   expect(forwarded([['Traceparent', 'theirs']])).toContain('traceparent: theirs');
 });
 
 test('the length of the body is said by us alone', () => {
-  const lines = forwarded([['Content-Length', '5']], 'content-length: 7\r\n');
+  const lines = forwarded([['Content-Length', '5']], { framing: 'content-length: 7\r\n' });
   expect(lines.filter((line) => /^content-length/i.test(line))).toEqual(['content-length: 7']);
 });
 

@@ -1,5 +1,3 @@
-import type { IncomingMessage } from 'node:http';
-
 /** RFC 9110 7.6.1: these speak of one connection only and are never forwarded. */
 const hopByHop = new Set([
   'connection',
@@ -14,6 +12,7 @@ const hopByHop = new Set([
 
 /** Added by the proxy itself; what the client says of them is extended or replaced. */
 const ours = new Set([
+  'forwarded',
   'x-forwarded-for',
   'x-forwarded-host',
   'x-forwarded-proto',
@@ -40,8 +39,28 @@ export interface RequestHeaders {
   readonly contentLength: number | undefined;
   readonly chunked: boolean;
   readonly traceparent: string | undefined;
-  readonly forwardedFor: string | undefined;
+  readonly forwarded: ForwardedChain;
   readonly via: string | undefined;
+}
+
+/** What proxies before us said of the client. */
+interface ForwardedChain {
+  for?: string;
+  host?: string;
+  proto?: string;
+  /** RFC 7239. */
+  standard?: string;
+}
+
+/** Who speaks to us, and what we say of it. */
+export interface ClientSide {
+  readonly address: string;
+  readonly encrypted: boolean;
+  readonly rules: {
+    /** Whether what this address says of clients before it is believed. */
+    readonly trusts: (address: string) => boolean;
+    readonly forwardedHeader: boolean;
+  };
 }
 
 /** The header names that a `Connection` header declares as its own. */
@@ -51,7 +70,7 @@ function namedByConnection(connection: string | undefined): ReadonlySet<string> 
   return names.some((name) => name !== 'close' && name !== 'keep-alive') ? new Set(names) : undefined;
 }
 
-/** Reads the header section; fields of HTTP/2 that begin with a colon are left out. */
+/** Reads the header section; of the fields of HTTP/2 that begin with a colon, `:authority` becomes `Host`. */
 export function readHeaders(rawHeaders: readonly string[]): RequestHeaders {
   let lines = '';
   let host: string | undefined;
@@ -59,7 +78,7 @@ export function readHeaders(rawHeaders: readonly string[]): RequestHeaders {
   let contentLength: number | undefined;
   let chunked = false;
   let traceparent: string | undefined;
-  let forwardedFor: string | undefined;
+  let forwarded = noChain;
   let via: string | undefined;
   let connection: string | undefined;
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
@@ -67,7 +86,10 @@ export function readHeaders(rawHeaders: readonly string[]): RequestHeaders {
     const value = rawHeaders[index + 1] as string;
     if (specialLengths.has(name.length)) {
       const lower = name.toLowerCase();
-      if (lower === 'host') {
+      if (lower === ':authority') {
+        host ??= value;
+        lines = `host: ${value}\r\n${lines}`;
+      } else if (lower === 'host') {
         ambiguous ||= host !== undefined;
         host = value;
       } else if (hopByHop.has(lower)) {
@@ -77,8 +99,8 @@ export function readHeaders(rawHeaders: readonly string[]): RequestHeaders {
       } else if (ours.has(lower)) {
         if (lower === 'content-length') contentLength = Number(value);
         else if (lower === 'traceparent') traceparent = value;
-        else if (lower === 'x-forwarded-for') forwardedFor = joined(forwardedFor, value);
         else if (lower === 'via') via = joined(via, value);
+        else forwarded = extended(forwarded, lower, value);
         continue;
       }
     }
@@ -86,7 +108,7 @@ export function readHeaders(rawHeaders: readonly string[]): RequestHeaders {
   }
   const named = namedByConnection(connection);
   if (named) lines = without(lines, named);
-  return { lines, host, ambiguous, contentLength, chunked, traceparent, forwardedFor, via };
+  return { lines, host, ambiguous, contentLength, chunked, traceparent, forwarded, via };
 }
 
 /** `Host` stays, whatever `Connection` says: it names the site. */
@@ -98,33 +120,61 @@ function without(lines: string, named: ReadonlySet<string>): string {
   return kept.join('\r\n');
 }
 
+const noChain: ForwardedChain = {};
+
+function extended(chain: ForwardedChain, lower: string, value: string): ForwardedChain {
+  switch (lower) {
+    case 'x-forwarded-for':
+      return { ...chain, for: joined(chain.for, value) };
+    case 'x-forwarded-host':
+      return { ...chain, host: value };
+    case 'x-forwarded-proto':
+      return { ...chain, proto: value };
+    case 'forwarded':
+      return { ...chain, standard: joined(chain.standard, value) };
+    default:
+      return chain;
+  }
+}
+
 function joined(before: string | undefined, value: string): string {
   return before === undefined ? value : `${before}, ${value}`;
 }
 
 /**
- * Request line and header section for the server: end-to-end fields as they came, `Host` kept, `X-Forwarded-*` and
- * `Via` extended.
+ * Request line and header section for the server: end-to-end fields as they came, `Host` kept, `Via` extended.
+ * `X-Forwarded-*` and `Forwarded` of a trusted proxy are extended; anyone else's are replaced, since a client could
+ * say anything there.
  * @param framing the line that says how long the body is, with its CRLF; empty: there is none.
  * @param traceparent in place of the client's, when the proxy has a span of its own.
  */
 export function requestHead(
-  request: IncomingMessage,
+  request: { readonly method?: string | undefined; readonly url?: string | undefined },
   headers: RequestHeaders,
+  client: ClientSide,
   framing: string,
   traceparent: string | undefined,
 ): string {
-  const { host } = headers;
-  const client = request.socket.remoteAddress ?? 'unknown';
-  const proto = 'encrypted' in request.socket ? 'https' : 'http';
+  const { forwarded } = headers;
+  const chain = forwarded !== noChain && client.rules.trusts(client.address) ? forwarded : noChain;
+  const proto = chain.proto ?? (client.encrypted ? 'https' : 'http');
+  const host = chain.host ?? headers.host;
   const trace = traceparent ?? headers.traceparent;
-  return `${request.method} ${request.url} HTTP/1.1\r\n${headers.lines}${framing}x-forwarded-for: ${joined(
-    headers.forwardedFor,
-    client,
-  )}\r\nx-forwarded-proto: ${proto}\r\n${host === undefined ? '' : `x-forwarded-host: ${host}\r\n`}via: ${joined(
-    headers.via,
-    viaName,
-  )}\r\n${trace === undefined ? '' : `traceparent: ${trace}\r\n`}\r\n`;
+  let head = `${request.method} ${request.url} HTTP/1.1\r\n${headers.lines}${framing}`;
+  head += `x-forwarded-for: ${joined(chain.for, client.address)}\r\nx-forwarded-proto: ${proto}\r\n`;
+  if (host !== undefined) head += `x-forwarded-host: ${host}\r\n`;
+  if (client.rules.forwardedHeader)
+    head += `forwarded: ${joined(chain.standard, forwardedOf(client, headers.host))}\r\n`;
+  head += `via: ${joined(headers.via, viaName)}\r\n`;
+  if (trace !== undefined) head += `traceparent: ${trace}\r\n`;
+  return `${head}\r\n`;
+}
+
+/** One element of `Forwarded` (RFC 7239 4): an IPv6 address stands in brackets and quotes, so does a host with a port. */
+function forwardedOf({ address, encrypted }: ClientSide, host: string | undefined): string {
+  const node = address.includes(':') ? `"[${address}]"` : address;
+  const named = host !== undefined && /^[\w.:[\]-]+$/.test(host) ? `;host="${host}"` : '';
+  return `for=${node}${named};proto=${encrypted ? 'https' : 'http'}`;
 }
 
 /**

@@ -1,56 +1,23 @@
 import { once } from 'node:events';
-import {
-  createServer,
-  request as httpRequest,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { WebSocket, WebSocketServer } from 'ws';
-import { fleetConfig } from '../../libs/domain/testing/builders.ts';
 import type { EventOf, FleetConfig, RecordedEvent } from '../../libs/events/mod.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
-import type { RunningService } from '../../libs/runtime/service.ts';
-import { createHarness, type Harness } from '../testing/harness.ts';
-import { startProxy } from './proxy.ts';
+import type { Harness } from '../testing/harness.ts';
+import { configOf, createSite, type Site } from './testing/site.ts';
 
+let site: Site;
 let harness: Harness;
-let proxy: RunningService | undefined;
-let origins: Server[];
 let port: number;
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-async function origin(handler: Handler, listenOn = 0): Promise<number> {
-  const server = createServer(handler);
-  origins.push(server);
-  server.listen(listenOn, '127.0.0.1');
-  await once(server, 'listening');
-  return (server.address() as AddressInfo).port;
-}
-
-/** A pool `web` of servers s1, s2, … on these ports. */
-function configOf(ports: readonly number[], pool: object = {}): FleetConfig {
-  const config = fleetConfig({ servers: ports.length, pool, bounds: { sampleIntervalMs: 50 } });
-  ports.forEach((originPort, index) => {
-    const server = config.servers[`s${index + 1}`];
-    if (server) server.url = `http://127.0.0.1:${originPort}`;
-  });
-  return config;
-}
-
-async function ready(...servers: string[]): Promise<void> {
-  for (const server of servers) {
-    const data = { server, pool: 'web', latencyMs: 1, consecutive: 2 };
-    await harness.publish({ type: 'ServerBecameHealthy', data });
-  }
-}
+const origin = (handler: Handler) => site.origin(handler);
+const ready = (...servers: string[]) => site.ready(...servers);
 
 async function startWith(config: FleetConfig): Promise<void> {
-  await harness.configure(config);
-  port = await freePort('127.0.0.1');
-  proxy = await startProxy(harness.context('proxy-0'), { host: '127.0.0.1', port, traceSampleRatio: 0 });
+  await site.start(config);
+  port = site.port;
 }
 
 const get = (path = '/', init: RequestInit = {}) => fetch(`http://127.0.0.1:${port}${path}`, init);
@@ -65,19 +32,11 @@ const echo: Handler = (request, response) => {
 };
 
 beforeEach(() => {
-  harness = createHarness();
-  origins = [];
+  site = createSite();
+  harness = site.harness;
 });
 
-afterEach(async () => {
-  await proxy?.stop();
-  proxy = undefined;
-  for (const server of origins) {
-    server.closeAllConnections();
-    server.close();
-  }
-  await harness.close();
-});
+afterEach(() => site.close());
 
 test('carries a request and its body to a ready server, and the answer back', async () => {
   await startWith(configOf([await origin(echo)]));
@@ -254,7 +213,7 @@ test('goes on serving while the bus is away', async () => {
   expect((await get()).status).toBe(200);
   harness.store.setReachable(false);
   expect((await get()).status).toBe(200);
-  expect(proxy?.notReady()).toBeUndefined();
+  expect(site.proxy?.notReady()).toBeUndefined();
   harness.store.setReachable(true);
 });
 
@@ -270,7 +229,7 @@ test('takes a changed configuration without a restart', async () => {
 
 test('a WebSocket is carried, and counts as in flight for as long as it is open', async () => {
   const originPort = await origin(echo);
-  const sockets = new WebSocketServer({ server: origins[0] as Server });
+  const sockets = new WebSocketServer({ server: site.origins[0] as Server });
   sockets.on('connection', (socket) => socket.on('message', (message) => socket.send(`echo ${message}`)));
   await startWith(configOf([originPort]));
   await ready('s1');
@@ -306,8 +265,7 @@ test('counts what it carried: rate, failures, latency, per server', async () => 
 
 test('says good-bye when it stops', async () => {
   await startWith(configOf([1]));
-  await proxy?.stop();
-  proxy = undefined;
+  await site.stopProxy();
   await harness.nextEvent(
     'TELEMETRY',
     isType('LoadSampled', ({ data }) => data.stopping),

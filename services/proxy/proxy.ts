@@ -1,45 +1,36 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { Server as NetServer } from 'node:net';
-import httpProxy from '@fastify/http-proxy';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { serversOfPool } from '../../libs/domain/mod.ts';
 import { messageOf, problemOf } from '../../libs/runtime/errors.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
 import { startLoop } from '../../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
+import { isHttp2 } from './clientResponse.ts';
 import { followDrains, isDraining } from './drains.ts';
 import { carry, sendProblem } from './exchange.ts';
 import { createGate, type Gate, type Upstream } from './gate.ts';
-import { readHeaders } from './headers.ts';
+import { type ClientSide, readHeaders } from './headers.ts';
+import { type Listener, listen } from './listen.ts';
 import { takeSample } from './load.ts';
-import { refusalOf } from './refusals.ts';
+import { type ClientRules, compileClientRules } from './refusals.ts';
 import { createRequestTrace, noTrace, type RequestTrace } from './requestTrace.ts';
 import { compileRoutes, type RouteTable } from './routes.ts';
+import type { TlsSettings } from './tls.ts';
 
 export interface ProxySettings {
   readonly host: string;
   readonly port: number;
+  /** HTTPS beside HTTP; left out: none. */
+  readonly tls?: TlsSettings;
   /** Share of ordinary requests that get a span, when tracing is on. */
   readonly traceSampleRatio: number;
 }
 
-/** How long a client may keep an idle connection; told to it by `Keep-Alive`. */
-const clientKeepAliveMs = 10_000;
 /** Kept of the stop time-out for what comes after the last connection. */
 const stopReserveMs = 5_000;
 const samplePublishTimeoutMs = 2_000;
 const ejectionPublishTimeoutMs = 2_000;
 const idleSampleIntervalMs = 1_000;
-/** Stands for "a server of the pool" where the plug-in asks for an address before one is chosen. */
-const anyUpstream = 'http://pool.invalid';
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** The server that an upgraded connection goes to. */
-    nemuriUpstream: Upstream | undefined;
-  }
-}
-
 /**
  * The reverse proxy: routes by host and path, sends each request to the least loaded server that is ready, parks it
  * while there is none, measures the load. It serves from memory: the bus may be gone.
@@ -54,6 +45,8 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
   });
   const gates = new Map<string, Gate>();
   let route: RouteTable = () => undefined;
+  let rules: ClientRules | undefined;
+  let listener: Listener | undefined;
   let closing = false;
 
   const inFlightOn = (server: string) => {
@@ -80,6 +73,8 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     const { config } = view.fleet;
     if (!config) return;
     route = compileRoutes(config);
+    rules = compileClientRules(config.proxy);
+    listener?.configure(config.proxy);
     for (const [pool, gate] of gates) {
       if (config.pools[pool]) continue;
       gates.delete(pool);
@@ -119,19 +114,45 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       .catch((error) => log.debug({ error: messageOf(error) }, 'ejection not reported'));
   };
   const isClosing = () => closing;
-  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+  const refusedConnections = new WeakSet<Socket>();
+  const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
+    if (refusedConnections.has(request.socket)) return;
     const headers = readHeaders(request.rawHeaders);
-    const refusal = refusalOf(request.url ?? '', headers);
-    const gate = refusal === undefined ? gateOf(headers.host, request.url ?? '/') : undefined;
-    if (refusal !== undefined) refuseUnread(response, refusal);
-    else if (!gate) refuseUnrouted(response, view, closing);
+    const target = request.url ?? '';
+    const refusal = rules?.refusalOf(target, headers, request.httpVersion);
+    const gate = rules && refusal === undefined ? gateOf(headers.host, target) : undefined;
+    if (refusal !== undefined) {
+      // What was not read to its end would be taken for the next request: the connection ends with the answer, and
+      // what is pipelined behind is not served (RFC 9112 9.6).
+      if (!isHttp2(response)) refusedConnections.add(request.socket);
+      sendProblem(response, refusal, undefined, true);
+    } else if (!gate || !rules) refuseUnrouted(response, view, closing);
     else {
       const trace = traceOf(request, headers.traceparent, gate);
-      carry({ request, headers, response, gate, trace, closing: isClosing, onEjected });
+      const client: ClientSide = {
+        address: request.socket.remoteAddress ?? 'unknown',
+        encrypted: 'encrypted' in request.socket,
+        rules,
+      };
+      carry({
+        request,
+        headers,
+        client,
+        expectsContinue,
+        response,
+        gate,
+        trace,
+        closing: isClosing,
+        onEjected,
+      });
     }
   };
 
-  const app = await listen(settings, {
+  listener = await listen({
+    host: settings.host,
+    port: settings.port,
+    tls: settings.tls,
+    onProblem: (problem, details) => log.warn(details, problem),
     onRequest,
     async onUpgrade(request, reply) {
       const gate = gateOf(request.headers.host, request.raw.url ?? '/');
@@ -147,6 +168,8 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       else socket.once('close', () => gate.release(upstream));
     },
   });
+
+  if (view.fleet.config) listener.configure(view.fleet.config.proxy);
 
   let sampledAtMs = nowMs();
   const sample = async (stopping: boolean) => {
@@ -182,12 +205,12 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     notReady: () => (view.fleet.config ? undefined : fleetReadiness(view.fleet, bus)),
     async stop() {
       closing = true;
-      await drainConnections(app, context.settings.stopTimeoutMs - stopReserveMs);
+      await listener?.drain(context.settings.stopTimeoutMs - stopReserveMs);
       await sampler.stop();
       drains.stop();
       await sample(true).catch((error) => log.debug({ error: messageOf(error) }, 'good-bye not said'));
       for (const gate of gates.values()) gate.close();
-      await app.close();
+      await listener?.close();
       await view.close();
     },
   };
@@ -198,58 +221,4 @@ function refuseUnrouted(response: ServerResponse, view: FleetView, closing: bool
     ? problemOf('NEMURI_NO_ROUTE', 'Check the Host header and the path.')
     : problemOf('NEMURI_NOT_CONFIGURED', 'Try again.');
   sendProblem(response, problem, problem.status === 503 ? 2 : undefined, closing);
-}
-
-/** What was not read to its end would be taken for the next request: the connection ends with the answer. */
-function refuseUnread(response: ServerResponse, detail: string): void {
-  sendProblem(response, problemOf('NEMURI_BAD_REQUEST', detail), undefined, true);
-}
-
-interface Handlers {
-  readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void;
-  readonly onUpgrade: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
-}
-
-/**
- * Opens the HTTP side. Requests go straight from Node's parser to the exchange: a profile showed the way through
- * the framework's router as a fifth of a request. Upgrades go through fastify and @fastify/http-proxy.
- */
-async function listen({ host, port }: ProxySettings, handlers: Handlers): Promise<FastifyInstance> {
-  const app = fastify({
-    serverFactory: () => createServer({ keepAliveTimeout: clientKeepAliveMs }, handlers.onRequest),
-    forceCloseConnections: true,
-    exposeHeadRoutes: false,
-  });
-  app.decorateRequest('nemuriUpstream', undefined);
-  await app.register(httpProxy, {
-    httpMethods: ['GET'],
-    replyOptions: {
-      getUpstream: (request) => (request as FastifyRequest).nemuriUpstream?.url ?? anyUpstream,
-    },
-    websocket: true,
-    upstream: '',
-    preHandler: async (request, reply) => {
-      if (request.headers.upgrade?.toLowerCase() === 'websocket') await handlers.onUpgrade(request, reply);
-    },
-  });
-  await app.listen({ host, port });
-  return app;
-}
-
-/**
- * Stops taking connections, then lets those that are open come to their end: each gets the answers it waits for, the
- * last one with `Connection: close`; idle ones time out by themselves, so that no request meets a closing socket.
- */
-async function drainConnections(app: FastifyInstance, patienceMs: number): Promise<void> {
-  const { server } = app;
-  const closed = new Promise<void>((resolve) => {
-    // Node's own http.Server.close would cut idle connections, on which a request may be on its way.
-    NetServer.prototype.close.call(server, () => resolve());
-  });
-  let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, patienceMs));
-  });
-  await Promise.race([closed, patience]);
-  clearTimeout(timer);
 }

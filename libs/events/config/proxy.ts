@@ -56,6 +56,41 @@ export const ForwardingSchema = settings(
   'How requests are carried to servers',
 );
 
+/** What holds for the proxy as a whole, before a request has a pool. */
+export const ProxySchema = settings(
+  {
+    allowedHosts: Type.Array(
+      Type.String({
+        pattern: '^(\\*\\.)?[A-Za-z0-9._:\\[\\]-]+$',
+        description: 'Host name without port, or *.domain',
+      }),
+      { default: [], maxItems: 10_000, description: 'Other hosts get 421; empty: any host' },
+    ),
+    trustedProxies: Type.Array(
+      Type.String({ pattern: '^[0-9A-Fa-f.:]+(/\\d{1,3})?$', description: 'Address or CIDR range' }),
+      {
+        default: [],
+        maxItems: 1_000,
+        description: 'Whose X-Forwarded-* and Forwarded are extended; from anyone else they are replaced',
+      },
+    ),
+    forwardedHeader: Type.Boolean({
+      default: false,
+      description: 'Send Forwarded (RFC 7239) beside X-Forwarded-*',
+    }),
+    headerTimeoutMs: durationMs(10_000, 'A client gets this long for the header section of a request'),
+    requestTimeoutMs: durationMs(300_000, 'A client gets this long for a whole request, body included'),
+    keepAliveTimeoutMs: durationMs(10_000, 'An idle connection of a client is closed after this'),
+    maxConnections: Type.Integer({
+      minimum: 1,
+      maximum: 10_000_000,
+      default: 100_000,
+      description: 'Connections of clients to one worker; more are closed at once',
+    }),
+  },
+  'The side of the clients',
+);
+
 export const RouteSchema = strictObject({
   host: Type.Optional(Type.String({ minLength: 1, description: 'Host name without port; left out: any' })),
   pathPrefix: Type.String({ pattern: '^/', default: '/' }),

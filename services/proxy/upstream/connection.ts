@@ -120,12 +120,14 @@ export function openConnection(
   };
   const write = () => {
     if (!call || gone) return;
-    const { content } = call.request.body;
+    const { body, chunked } = call.request;
+    const { content } = body;
     const hasMore = content !== null;
     if (hasMore) socket.cork();
     socket.write(call.request.head, 'latin1');
     if (Buffer.isBuffer(content)) {
-      if (content.length > 0) socket.write(content);
+      writeChunk(socket, content, chunked);
+      if (chunked) socket.write(`0\r\n${body.trailers()}\r\n`, 'latin1');
     } else if (content !== null) {
       bodySent = false;
       stream(call, content).catch((error) => destroy(error as Error));
@@ -137,11 +139,7 @@ export function openConnection(
     for await (const chunk of content) {
       if (call !== of || gone) return;
       stirred = true;
-      if (chunk.length === 0) continue;
-      if (chunked) socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
-      let flowing = socket.write(chunk);
-      if (chunked) flowing = socket.write('\r\n', 'latin1');
-      if (!flowing) await flushed(socket);
+      if (!writeChunk(socket, chunk, chunked)) await flushed(socket);
     }
     if (call !== of || gone) return;
     if (chunked) socket.write(`0\r\n${body.trailers()}\r\n`, 'latin1');
@@ -250,6 +248,15 @@ function dial({ host, port, tls }: Target, onBytes: (length: number, bytes: Uint
   socket.setNoDelay(true);
   socket.on('data', (chunk: Buffer) => onBytes(chunk.length, chunk));
   return socket;
+}
+
+/** @returns false when the socket wants to be flushed first. An empty chunk would end the body: it is left out. */
+function writeChunk(socket: Socket, chunk: Buffer, chunked: boolean): boolean {
+  if (chunk.length === 0) return true;
+  if (!chunked) return socket.write(chunk);
+  socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
+  socket.write(chunk);
+  return socket.write('\r\n', 'latin1');
 }
 
 /** Resolves when the socket takes more, or never will. */
