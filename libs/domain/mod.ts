@@ -5,6 +5,7 @@ export * from './health.ts';
 export * from './liveness.ts';
 export * from './planner.ts';
 export * from './powerControl.ts';
+export * from './requestClass.ts';
 export * from './routing.ts';
 export * from './server.ts';
 export { sleepRefusals, validDecision } from './sleepPermission.ts';

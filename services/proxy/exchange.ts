@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { messageOf, type Problem, ProblemError } from '../../libs/runtime/errors.ts';
+import { classOf } from '../../libs/domain/mod.ts';
+import { messageOf, type Problem, ProblemError, problemOf } from '../../libs/runtime/errors.ts';
 import { type AttemptOutcome, attempt } from './attempt.ts';
 import { noBody, type RequestBody, readBody } from './body.ts';
 import { announcesBody, isGone, isHttp2 } from './clientResponse.ts';
@@ -7,6 +8,11 @@ import type { Gate, Upstream } from './gate.ts';
 import { type ClientSide, type RequestHeaders, requestHead } from './headers.ts';
 import { countEnd } from './load.ts';
 import type { RequestTrace } from './requestTrace.ts';
+import { reloadSeconds, waitingPage } from './waitingPage.ts';
+
+/** A person who waits may be a little late. */
+const returnPatience = 2;
+const asleepRetrySeconds = 60;
 
 /** RFC 9110 9.2.2: what may be sent twice without harm. */
 const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE', 'PROPFIND']);
@@ -65,10 +71,40 @@ function next(running: Running): void {
     tryOn(running, upstream);
     return;
   }
+  if (running.gate.asleep && answerAsleep(running)) return;
   park(running).then(
     (released) => tryOn(running, released),
     (error) => fail(running, error),
   );
+}
+
+/** Before a sleeping pool a monitor is refused, and a browser may get a page that waits. @returns whether it was. */
+function answerAsleep(running: Running): boolean {
+  const { request, response, gate, headers, trace, closing } = running;
+  const { parking } = gate.config;
+  const { userAgent, accept } = headers;
+  const asked = { method: request.method ?? 'GET', target: request.url ?? '/', userAgent, accept };
+  const kind = classOf(asked, parking.monitors);
+  if (kind === 'monitor') {
+    // It is no demand: nothing may wake for it.
+    gate.meter.arrivals -= 1;
+    const problem = problemOf('NEMURI_ASLEEP', 'Ask again when it is awake.');
+    sendProblem(response, problem, asleepRetrySeconds, closing());
+    trace.end(503);
+    return true;
+  }
+  if (kind !== 'browser' || !parking.waitingPage) return false;
+  const readyInMs = gate.readyInMs();
+  const seconds = reloadSeconds(readyInMs);
+  gate.expectReturn(returnPatience * seconds * 1_000);
+  response.writeHead(503, {
+    'content-type': 'text/html; charset=utf-8',
+    'cache-control': 'no-store',
+    'retry-after': String(seconds),
+  });
+  response.end(waitingPage(readyInMs));
+  trace.end(503);
+  return true;
 }
 
 async function park({ gate, trace, response, body, startedMs }: Running): Promise<Upstream> {

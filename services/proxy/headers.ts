@@ -24,7 +24,7 @@ const ours = new Set([
 ]);
 
 /** The lengths of all those names: a name of another length needs no closer look. */
-const specialLengths = new Set([...hopByHop, ...ours, 'host'].map((name) => name.length));
+const specialLengths = new Set([...hopByHop, ...ours, 'host', 'accept'].map((name) => name.length));
 
 const viaName = '1.1 nemuri';
 
@@ -39,6 +39,8 @@ export interface RequestHeaders {
   readonly contentLength: number | undefined;
   readonly chunked: boolean;
   readonly traceparent: string | undefined;
+  readonly userAgent: string | undefined;
+  readonly accept: string | undefined;
   readonly forwarded: ForwardedChain;
   readonly via: string | undefined;
 }
@@ -80,6 +82,8 @@ export function readHeaders(rawHeaders: readonly string[]): RequestHeaders {
   let traceparent: string | undefined;
   let forwarded = noChain;
   let via: string | undefined;
+  let userAgent: string | undefined;
+  let accept: string | undefined;
   let connection: string | undefined;
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string;
@@ -92,7 +96,9 @@ export function readHeaders(rawHeaders: readonly string[]): RequestHeaders {
       } else if (lower === 'host') {
         ambiguous ||= host !== undefined;
         host = value;
-      } else if (hopByHop.has(lower)) {
+      } else if (lower === 'user-agent') userAgent = value;
+      else if (lower === 'accept') accept = value;
+      else if (hopByHop.has(lower)) {
         if (lower === 'connection') connection = joined(connection, value);
         else if (lower === 'transfer-encoding') chunked = true;
         continue;
@@ -108,7 +114,7 @@ export function readHeaders(rawHeaders: readonly string[]): RequestHeaders {
   }
   const named = namedByConnection(connection);
   if (named) lines = without(lines, named);
-  return { lines, host, ambiguous, contentLength, chunked, traceparent, forwarded, via };
+  return { lines, host, ambiguous, contentLength, chunked, traceparent, userAgent, accept, forwarded, via };
 }
 
 /** `Host` stays, whatever `Connection` says: it names the site. */

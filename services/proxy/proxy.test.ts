@@ -271,3 +271,50 @@ test('says good-bye when it stops', async () => {
     isType('LoadSampled', ({ data }) => data.stopping),
   );
 });
+
+test('a sleeping pool: monitors are answered at once and are no demand, people get a page that waits', async () => {
+  await startWith(configOf([await origin(echo)], { parking: { waitingPage: true } }));
+  const monitor = await get('/', { headers: { 'user-agent': 'UptimeRobot/2.0', accept: 'text/html' } });
+  expect(monitor.status).toBe(503);
+  expect(await monitor.json()).toMatchObject({ code: 'NEMURI_ASLEEP' });
+  const first = await harness.nextEvent('TELEMETRY', isType('LoadSampled'));
+  expect(first.data).toMatchObject({ parked: 0, arrivals: 0 });
+  const page = await get('/', { headers: { 'user-agent': 'Mozilla/5.0', accept: 'text/html' } });
+  expect(page.status).toBe(503);
+  expect(page.headers.get('cache-control')).toBe('no-store');
+  const text = await page.text();
+  expect(text).toContain('http-equiv="refresh"');
+  expect(text).not.toMatch(/<script|src=|href=/);
+  await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.parked === 1),
+    first.sequence,
+  );
+  await ready('s1');
+  expect((await get('/', { headers: { 'user-agent': 'UptimeRobot/2.0' } })).status).toBe(200);
+});
+
+test('a pool at zero: 500 clients at once are all answered after the wake, no server above its limit', async () => {
+  let atOnce = 0;
+  let most = 0;
+  const limited = await origin((_request, response) => {
+    atOnce += 1;
+    most = Math.max(most, atOnce);
+    setImmediate(() => {
+      atOnce -= 1;
+      response.end('ok');
+    });
+  });
+  const config = configOf([limited], { minServers: 0 });
+  const server = config.servers.s1;
+  if (server) server.maxInFlight = 7;
+  await startWith(config);
+  const clients = Array.from({ length: 500 }, () => get().then(({ status }) => status));
+  await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.parked === 500),
+  );
+  await ready('s1');
+  expect(await Promise.all(clients)).toEqual(new Array(500).fill(200));
+  expect(most).toBeLessThanOrEqual(7);
+});

@@ -185,7 +185,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
         proxy,
         intervalMs: Math.max(1, intervalMs),
         stopping,
-        parked: parking.count,
+        parked: gate.parkedCount,
       };
       const { traceparent } = parking;
       const data = takeSample({ ...about, parkedOldestMs }, gate.meter, gate.upstreams);

@@ -1,6 +1,22 @@
 import { Type } from '@sinclair/typebox';
 import { durationMs, settings, strictObject } from './shared.ts';
 
+const knownMonitors = [
+  'bot/',
+  'bot;',
+  'crawler',
+  'spider',
+  'slurp',
+  'uptimerobot',
+  'pingdom',
+  'statuscake',
+  'kube-probe',
+  'elb-healthchecker',
+  'googlehc',
+  'blackbox',
+  'prometheus',
+];
+
 export const ParkingSchema = settings(
   {
     maxRequests: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 1_000 }),
@@ -10,6 +26,26 @@ export const ParkingSchema = settings(
       description: 'Headers and buffered bodies of all parked requests',
     }),
     maxWaitMs: durationMs(300_000, 'After that a parked request is answered 503'),
+    waitingPage: Type.Boolean({
+      default: false,
+      description:
+        'A browser that asks for a page of a sleeping pool gets one that waits, instead of being held',
+    }),
+    monitors: settings(
+      {
+        userAgents: Type.Array(Type.String({ minLength: 1 }), {
+          default: knownMonitors,
+          maxItems: 1_000,
+          description: 'Parts of User-Agent, in any case',
+        }),
+        paths: Type.Array(Type.String({ pattern: '^/' }), {
+          default: [],
+          maxItems: 1_000,
+          description: 'Whole paths, without query',
+        }),
+      },
+      'Requests that never wake a pool: while it sleeps they are answered 503 at once',
+    ),
   },
   'Requests held while no ready server can take them',
 );
