@@ -1,3 +1,4 @@
+export * from './balancing.ts';
 export * from './demand.ts';
 export * from './energy.ts';
 export * from './fleet.ts';

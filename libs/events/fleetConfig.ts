@@ -2,7 +2,13 @@ import { type Static, Type } from '@sinclair/typebox';
 import { HealthCheckSchema } from './config/health.ts';
 import { PlannerSchema } from './config/planner.ts';
 import { EnergyModelSchema, RedfishMethodSchema } from './config/power.ts';
-import { ForwardingSchema, ParkingSchema, ProxySchema, RouteSchema } from './config/proxy.ts';
+import {
+  BalancingSchema,
+  ForwardingSchema,
+  ParkingSchema,
+  ProxySchema,
+  RouteSchema,
+} from './config/proxy.ts';
 import { byName, durationMs, NamePattern, settings, strictObject, UrlPattern } from './config/shared.ts';
 
 export { NamePattern } from './config/shared.ts';
@@ -25,6 +31,7 @@ export const PoolConfigSchema = strictObject(
     failAwakeAfterMs: durationMs(60_000, 'From the floor to the whole pool, when failAwake is "pool"'),
     healthCheck: HealthCheckSchema,
     parking: ParkingSchema,
+    balancing: BalancingSchema,
     planner: PlannerSchema,
     forwarding: ForwardingSchema,
   },

@@ -5,6 +5,7 @@ import { type AttemptOutcome, attempt } from './attempt.ts';
 import { noBody, type RequestBody, readBody } from './body.ts';
 import { announcesBody, isGone, isHttp2 } from './clientResponse.ts';
 import type { Gate, Upstream } from './gate.ts';
+import { hashOfRequest } from './hashKey.ts';
 import { type ClientSide, type RequestHeaders, requestHead } from './headers.ts';
 import { countEnd } from './load.ts';
 import type { RequestTrace } from './requestTrace.ts';
@@ -66,7 +67,7 @@ export function carry(exchange: Exchange): void {
 
 /** One more attempt, with the next server that can take it. */
 function next(running: Running): void {
-  const upstream = running.gate.take();
+  const upstream = running.gate.take(keyHashOf(running));
   if (upstream) {
     tryOn(running, upstream);
     return;
@@ -76,6 +77,11 @@ function next(running: Running): void {
     (released) => tryOn(running, released),
     (error) => fail(running, error),
   );
+}
+
+function keyHashOf({ request, gate }: Running): number | undefined {
+  const { policy, hashBy, hashName } = gate.config.balancing;
+  return policy === 'hash' ? hashOfRequest(request, hashBy, hashName) : undefined;
 }
 
 /** Before a sleeping pool a monitor is refused, and a browser may get a page that waits. @returns whether it was. */
@@ -166,8 +172,10 @@ function framingOf(running: Running): string {
 
 function onOutcome(running: Running, upstream: Upstream, outcome: AttemptOutcome, latencyMs: number): void {
   const { gate } = running;
-  if (outcome.kind === 'answered') countEnd(upstream.meter, latencyMs, outcome.status >= 500);
-  else if (outcome.kind !== 'clientGone' && outcome.kind !== 'refused')
+  if (outcome.kind === 'answered') {
+    gate.learn(upstream, latencyMs);
+    countEnd(upstream.meter, latencyMs, outcome.status >= 500);
+  } else if (outcome.kind !== 'clientGone' && outcome.kind !== 'refused')
     countEnd(upstream.meter, latencyMs, true);
   if (outcome.kind === 'notSent') {
     const untilMs = gate.eject(upstream);
@@ -203,7 +211,8 @@ function onFailure(
   trace.event('attempt failed', { 'nemuri.server': upstream.name, error: messageOf(outcome.error) });
   if (outcome.kind !== 'notSent') running.sent += 1;
   const { maxAttempts } = gate.config.forwarding;
-  if (mayRetry(outcome, running.body, request.method) && running.sent < maxAttempts) next(running);
+  const may = mayRetry(outcome, running.body, request.method) && running.sent < maxAttempts;
+  if (may && (outcome.kind === 'notSent' || gate.mayRetry())) next(running);
   else fail(running, failureOf(outcome));
 }
 

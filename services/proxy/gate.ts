@@ -1,8 +1,14 @@
 import {
-  chooseLeastLoaded,
+  chooseServer,
+  earnRetry,
   expectedReadyInMs,
+  fullRetryBudget,
+  hashOf,
+  peakEwmaMs,
   type ServerState,
   type ServerView,
+  slowStartShare,
+  spendRetry,
   takesRequests,
 } from '../../libs/domain/mod.ts';
 import type { PoolConfig } from '../../libs/events/mod.ts';
@@ -17,7 +23,16 @@ export interface Upstream {
   url: string;
   connections: UpstreamClient;
   readonly meter: Meter;
+  /** Its weight now: less than its capacity while it starts slowly. */
   capacityRps: number;
+  nominalRps: number;
+  wattsPerRps: number;
+  readonly nameHash: number;
+  /** Peak EWMA of its latency, and when it was taken. */
+  latencyMs: number;
+  latencyAtMs: number;
+  /** Epoch ms of its return; undefined: it has its full weight. */
+  returnedAtMs: number | undefined;
   maxInFlight?: number;
   inFlight: number;
   takesRequests: boolean;
@@ -41,12 +56,16 @@ export interface Gate {
   /** Somebody waits outside and asks again within this time. */
   expectReturn(withinMs: number): void;
   /** A server with a request counted as in flight on it; undefined: the request has to be parked. */
-  take(): Upstream | undefined;
+  take(keyHash?: number): Upstream | undefined;
   /**
    * Waits for a server.
    * @throws ProblemError when the bounds refuse it, when it waited too long, or when the proxy stops.
    */
   park(options: ParkOptions): Promise<Upstream>;
+  /** An answer took so long. */
+  learn(upstream: Upstream, latencyMs: number): void;
+  /** Whether one more retry of what a server may have seen is within the budget; it is spent then. */
+  mayRetry(): boolean;
   /** The request is over on this server. */
   release(upstream: Upstream): void;
   /** No connection to the server came about: it gets nothing new for a while. @returns until when, if this is news. */
@@ -75,12 +94,29 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
   let retryTimer: NodeJS.Timeout | undefined;
   let states: readonly ServerState[] = [];
   let returnUntilMs = 0;
+  let ramping = false;
+  let retries = fullRetryBudget;
   const parking = createParking<Upstream>(nowMs);
   const meter = createPoolMeter();
 
-  const take = (limitOf: (upstream: Upstream) => number): Upstream | undefined => {
+  const targetOf = (capacityRps: number) =>
+    Math.max(1, (config.balancing.packTarget * capacityRps * config.latencyObjectiveMs) / 1_000);
+  const ramp = () => {
+    const timeMs = nowMs();
+    ramping = false;
+    for (const upstream of upstreams) {
+      if (upstream.returnedAtMs === undefined) continue;
+      const share = slowStartShare(timeMs - upstream.returnedAtMs, config.balancing.slowStartMs);
+      upstream.capacityRps = share * upstream.nominalRps;
+      if (share < 1) ramping = true;
+      else upstream.returnedAtMs = undefined;
+    }
+  };
+  const take = (limitOf: (upstream: Upstream) => number, keyHash?: number): Upstream | undefined => {
     turn = (turn + 1) % 0x40000000;
-    const chosen = chooseLeastLoaded(upstreams, turn, limitOf);
+    if (ramping) ramp();
+    const choice = { turn, random: Math.random, keyHash, targetOf };
+    const chosen = chooseServer(config.balancing.policy, upstreams, choice, limitOf);
     if (chosen) chosen.inFlight += 1;
     return chosen;
   };
@@ -93,7 +129,7 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
    */
   const releaseLimit = (upstream: Upstream) => {
     if (!isOpen(upstream)) return 0;
-    const atCapacity = Math.max(1, Math.ceil((upstream.capacityRps * config.latencyObjectiveMs) / 1_000));
+    const atCapacity = Math.max(1, Math.ceil((upstream.nominalRps * config.latencyObjectiveMs) / 1_000));
     return upstream.maxInFlight ?? atCapacity;
   };
   const releaseParked = () => {
@@ -126,7 +162,20 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     expectReturn(withinMs) {
       returnUntilMs = Math.max(returnUntilMs, nowMs() + withinMs);
     },
-    take: () => (parking.count === 0 ? take(limitOf) : undefined),
+    take(keyHash) {
+      retries = earnRetry(retries, config.balancing.retryShare);
+      return parking.count === 0 ? take(limitOf, keyHash) : undefined;
+    },
+    learn(upstream, latencyMs) {
+      const timeMs = nowMs();
+      upstream.latencyMs = peakEwmaMs(upstream.latencyMs, latencyMs, timeMs - upstream.latencyAtMs);
+      upstream.latencyAtMs = timeMs;
+    },
+    mayRetry() {
+      const left = spendRetry(retries);
+      if (left) retries = left;
+      return left !== undefined;
+    },
     park(options) {
       meter.newlyParked += 1;
       return parking.park(options, config.parking);
@@ -145,20 +194,22 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     update(nextConfig, servers) {
       const reconnect = JSON.stringify(nextConfig.forwarding) !== JSON.stringify(config.forwarding);
       config = nextConfig;
+      const timeMs = nowMs();
       states = servers.map(({ state }) => state);
       const known = new Map(upstreams.map((upstream) => [upstream.name, upstream]));
       upstreams = servers.map((server) => {
         const before = known.get(server.state.name);
         known.delete(server.state.name);
-        if (!before) return refresh(openUpstream(server, config), server);
+        if (!before) return refresh(openUpstream(server, config), server, timeMs);
         if (before.url !== server.config.url || reconnect) {
           // What is in flight ends on the old connections, and still counts as this server's.
           before.connections.close();
           before.url = server.config.url;
           before.connections = openConnections(server.config.url, config);
         }
-        return refresh(before, server);
+        return refresh(before, server, timeMs);
       });
+      ramping = upstreams.some(({ returnedAtMs }) => returnedAtMs !== undefined);
       for (const gone of known.values()) gone.connections.close();
       releaseParked();
     },
@@ -181,19 +232,30 @@ function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream
     connections: openConnections(config.url, pool),
     meter: createMeter(),
     capacityRps: config.capacityRps,
+    nominalRps: config.capacityRps,
+    wattsPerRps: 0,
+    nameHash: hashOf(state.name),
+    latencyMs: 0,
+    latencyAtMs: 0,
+    returnedAtMs: undefined,
     inFlight: 0,
     takesRequests: false,
     ejectedUntilMs: 0,
   };
 }
 
-function refresh(upstream: Upstream, { state, config }: ServerView): Upstream {
+function refresh(upstream: Upstream, { state, config }: ServerView, timeMs: number): Upstream {
   upstream.capacityRps = config.capacityRps;
+  upstream.nominalRps = config.capacityRps;
+  upstream.wattsPerRps = config.energy.busyWatts / config.capacityRps;
   if (config.maxInFlight === undefined) delete upstream.maxInFlight;
   else upstream.maxInFlight = config.maxInFlight;
   const returned = takesRequests(state) && !upstream.takesRequests;
   // Health has seen it answer since: what a connection said before does not count any more.
-  if (returned) upstream.ejectedUntilMs = 0;
+  if (returned) {
+    upstream.ejectedUntilMs = 0;
+    upstream.returnedAtMs = timeMs;
+  }
   upstream.takesRequests = takesRequests(state);
   return upstream;
 }

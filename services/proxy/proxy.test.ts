@@ -318,3 +318,27 @@ test('a pool at zero: 500 clients at once are all answered after the wake, no se
   expect(await Promise.all(clients)).toEqual(new Array(500).fill(200));
   expect(most).toBeLessThanOrEqual(7);
 });
+
+test('hash by cookie: a session stays on its server, and moves when that one sleeps', async () => {
+  const names = await Promise.all(
+    ['one', 'two', 'three'].map((name) => origin((_request, response) => response.end(name))),
+  );
+  await startWith(
+    configOf(names, { balancing: { policy: 'hash', hashBy: 'cookie', hashName: 'sid', slowStartMs: 0 } }),
+  );
+  await ready('s1', 's2', 's3');
+  const visit = async (sid: number) => (await get('/', { headers: { cookie: `x=1; sid=${sid}` } })).text();
+  const sessions = Array.from({ length: 30 }, (_, sid) => sid);
+  const before: string[] = [];
+  for (const sid of sessions) before.push(await visit(sid));
+  expect(new Set(before).size).toBe(3);
+  for (const sid of sessions) expect(await visit(sid)).toBe(before[sid]);
+  const data = { server: 's1', pool: 'web', sleepId: 'sleep-1', drainTimeoutMs: 30_000, reason: 'test' };
+  await harness.publish({ type: 'SleepRequested', data });
+  await harness.nextEvent('FLEET', isType('ServerDrained'));
+  for (const sid of sessions) {
+    const after = await visit(sid);
+    if (before[sid] === 'one') expect(after).not.toBe('one');
+    else expect(after).toBe(before[sid]);
+  }
+});

@@ -92,6 +92,43 @@ export const ForwardingSchema = settings(
   'How requests are carried to servers',
 );
 
+export const BalancingSchema = settings(
+  {
+    policy: Type.Union(
+      [
+        Type.Literal('leastLoaded'),
+        Type.Literal('powerOfTwo'),
+        Type.Literal('roundRobin'),
+        Type.Literal('hash'),
+        Type.Literal('pack'),
+      ],
+      {
+        default: 'leastLoaded',
+        description: 'leastLoaded is by capacity; pack fills the most efficient server to its target first',
+      },
+    ),
+    hashBy: Type.Union([Type.Literal('path'), Type.Literal('header'), Type.Literal('cookie')], {
+      default: 'path',
+      description: 'hash: what of a request chooses its server',
+    }),
+    hashName: Type.String({ default: '', maxLength: 200, description: 'hash: the header or cookie' }),
+    packTarget: Type.Number({
+      exclusiveMinimum: 0,
+      maximum: 1,
+      default: 0.8,
+      description: 'pack: share of its capacity to which a server is filled',
+    }),
+    slowStartMs: durationMs(10_000, 'A server that returns gets its full weight after this', 0),
+    retryShare: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 0.2,
+      description: 'Retries of what a server may have seen, as a share of the requests',
+    }),
+  },
+  'Which server gets the next request',
+);
+
 /** What holds for the proxy as a whole, before a request has a pool. */
 export const ProxySchema = settings(
   {
