@@ -77,6 +77,7 @@ export function attempt(options: AttemptOptions): void {
       startAnswer(response, head, options.closing());
     },
     onData(chunk, last) {
+      upstream.meter.totals.responseBytes += chunk.length;
       if (isGone(response)) return;
       if (last && chunk.length <= textBytes) {
         const text = chunk.toString('latin1');

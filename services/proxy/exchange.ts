@@ -175,8 +175,10 @@ function onOutcome(running: Running, upstream: Upstream, outcome: AttemptOutcome
   if (outcome.kind === 'answered') {
     gate.learn(upstream, latencyMs);
     countEnd(upstream.meter, latencyMs, outcome.status >= 500);
-  } else if (outcome.kind !== 'clientGone' && outcome.kind !== 'refused')
+  } else if (outcome.kind !== 'clientGone' && outcome.kind !== 'refused') {
+    upstream.meter.totals.errors[outcome.kind] += 1;
     countEnd(upstream.meter, latencyMs, true);
+  }
   if (outcome.kind === 'notSent') {
     const untilMs = gate.eject(upstream);
     if (untilMs !== undefined) running.onEjected(gate, upstream, untilMs, messageOf(outcome.error));

@@ -342,3 +342,25 @@ test('hash by cookie: a session stays on its server, and moves when that one sle
     else expect(after).toBe(before[sid]);
   }
 });
+
+test('metrics: what it carried, by pool and server', async () => {
+  const dead = await freePort('127.0.0.1');
+  await startWith(
+    configOf([await origin((_request, response) => response.end('12345')), dead], {
+      balancing: { slowStartMs: 0 },
+    }),
+  );
+  await ready('s1');
+  await get();
+  await get();
+  const text = site.proxy?.metrics?.() ?? '';
+  const lines = text.split('\n');
+  expect(lines).toContain('nemuri_pool_requests_total{proxy="proxy-0",pool="web"} 2');
+  expect(lines).toContain('nemuri_server_response_bytes_total{proxy="proxy-0",pool="web",server="s1"} 10');
+  expect(lines).toContain('nemuri_request_seconds_bucket{proxy="proxy-0",pool="web",le="+Inf"} 2');
+  expect(lines).toContain('nemuri_server_requests_total{proxy="proxy-0",pool="web",server="s2"} 0');
+  await ready('s2');
+  for (let visit = 0; visit < 4; visit += 1) await get();
+  const refused = 'nemuri_server_errors_total{proxy="proxy-0",pool="web",server="s2",kind="notSent"} 1';
+  expect(site.proxy?.metrics?.().split('\n')).toContain(refused);
+});
