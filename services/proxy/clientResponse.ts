@@ -1,4 +1,4 @@
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type RequestHeaders, responseHeaders } from './headers.ts';
 import type { ResponseHead } from './upstream/responseHead.ts';
 
@@ -33,7 +33,7 @@ export function startAnswer(response: ServerResponse, head: ResponseHead, closin
 }
 
 /** Names (in lower case) with their values, from names and values in turn; a repeated name has a list. */
-export function fieldsOf(flat: readonly string[]): OutgoingHttpHeaders & Record<string, string | string[]> {
+export function fieldsOf(flat: readonly string[]): Record<string, string | string[]> {
   const fields: Record<string, string | string[]> = {};
   for (let index = 0; index + 1 < flat.length; index += 2) {
     const name = (flat[index] as string).toLowerCase();

@@ -26,7 +26,7 @@ const ours = new Set([
 /** The lengths of all those names: a name of another length needs no closer look. */
 const specialLengths = new Set([...hopByHop, ...ours, 'host', 'accept'].map((name) => name.length));
 
-const viaName = '1.1 nemuri';
+export const viaName = '1.1 nemuri';
 
 /** What the proxy has to know of a request's header section, read once. */
 export interface RequestHeaders {

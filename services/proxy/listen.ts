@@ -3,7 +3,9 @@ import { Server as NetServer, type Socket } from 'node:net';
 import httpProxy from '@fastify/http-proxy';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { FleetConfig } from '../../libs/events/mod.ts';
+import { fieldsOf } from './clientResponse.ts';
 import type { Upstream } from './gate.ts';
+import { readHeaders, viaName } from './headers.ts';
 import { startTlsListener, type TlsSettings } from './tls.ts';
 
 /** Stands for "a server of the pool" where the plug-in asks for an address before one is chosen. */
@@ -53,7 +55,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     // Ours to refuse: Node would go on with what is pipelined behind.
     requireHostHeader: false,
   });
-  const app = await openApp(server, onUpgrade);
+  const app = await openApp(server, onRequest, onUpgrade);
   server.on('request', (request, response) => onRequest(request, response, false));
   server.on('checkContinue', (request, response) => onRequest(request, response, true));
   server.on('connect', refuseConnect);
@@ -83,21 +85,49 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
 }
 
-async function openApp(server: Server, onUpgrade: ListenOptions['onUpgrade']): Promise<FastifyInstance> {
+async function openApp(
+  server: Server,
+  onRequest: ListenOptions['onRequest'],
+  onUpgrade: ListenOptions['onUpgrade'],
+): Promise<FastifyInstance> {
   const app = fastify({ serverFactory: () => server, forceCloseConnections: true, exposeHeadRoutes: false });
   app.decorateRequest('nemuriUpstream', undefined);
+  app.removeAllContentTypeParsers();
   await app.register(httpProxy, {
-    httpMethods: ['GET'],
+    httpMethods: app.supportedMethods,
+    // The plug-in knows this option; its types do not.
+    wsClientOptions: {
+      rewriteRequestHeaders: (_headers: unknown, request: FastifyRequest) => upgradeHeaders(request.raw),
+    } as object,
     replyOptions: {
       getUpstream: (request) => (request as FastifyRequest).nemuriUpstream?.url ?? anyUpstream,
     },
     websocket: true,
     upstream: '',
     preHandler: async (request, reply) => {
-      if (request.headers.upgrade?.toLowerCase() === 'websocket') await onUpgrade(request, reply);
+      if (request.headers.upgrade?.toLowerCase() === 'websocket') return onUpgrade(request, reply);
+      // Another protocol (curl asks for h2c): a server may go on as if it had not been asked.
+      reply.hijack();
+      reply.raw.shouldKeepAlive = false;
+      onRequest(request.raw, reply.raw, false);
     },
   });
   return app;
+}
+
+/** What a WebSocket's server gets of the client's headers; the handshake itself is made anew. */
+function upgradeHeaders(request: IncomingMessage): Record<string, string | string[]> {
+  const { lines } = readHeaders(request.rawHeaders);
+  const fields = lines
+    .split('\r\n')
+    .filter((line) => line !== '' && !/^(sec-websocket-|content-)/i.test(line))
+    .flatMap((line) => {
+      const colon = line.indexOf(': ');
+      return [line.slice(0, colon), line.slice(colon + 2)];
+    });
+  const client = request.socket.remoteAddress ?? 'unknown';
+  const proto = 'encrypted' in request.socket ? 'https' : 'http';
+  return { ...fieldsOf(fields), 'x-forwarded-for': client, 'x-forwarded-proto': proto, via: viaName };
 }
 
 function refuseConnect(_request: IncomingMessage, socket: Socket): void {

@@ -156,6 +156,12 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     onProblem: (problem, details) => log.warn(details, problem),
     onRequest,
     async onUpgrade(request, reply) {
+      const { rawHeaders, url = '', httpVersion } = request.raw;
+      const refusal = rules?.refusalOf(url, readHeaders(rawHeaders), httpVersion);
+      if (refusal) {
+        sendProblem(reply.hijack().raw, refusal, undefined, true);
+        return;
+      }
       const gate = gateOf(request.headers.host, request.raw.url ?? '/');
       if (!gate) return refuseUnrouted(reply.hijack().raw, view, closing);
       const abort = new AbortController();
