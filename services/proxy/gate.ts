@@ -216,7 +216,8 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     close() {
       clearTimeout(retryTimer);
       parking.refuseAll(new ProblemError('NEMURI_STOPPING', 'Try again.', 1));
-      for (const upstream of upstreams) upstream.connections.destroy();
+      // What is in flight comes to its end.
+      for (const upstream of upstreams) upstream.connections.close();
     },
   };
 }

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
-import { request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { WebSocket, WebSocketServer } from 'ws';
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { EventOf, FleetConfig, RecordedEvent } from '../../libs/events/mod.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import type { Harness } from '../testing/harness.ts';
@@ -227,30 +226,6 @@ test('takes a changed configuration without a restart', async () => {
   expect(await (await get()).text()).toBe('new');
 });
 
-test('a WebSocket is carried, and counts as in flight for as long as it is open', async () => {
-  const originPort = await origin(echo);
-  const sockets = new WebSocketServer({ server: site.origins[0] as Server });
-  sockets.on('connection', (socket) => socket.on('message', (message) => socket.send(`echo ${message}`)));
-  await startWith(configOf([originPort]));
-  await ready('s1');
-  const client = new WebSocket(`ws://127.0.0.1:${port}/chat`);
-  await once(client, 'open');
-  client.send('hi');
-  const [message] = await once(client, 'message');
-  expect(String(message)).toBe('echo hi');
-  const open = await harness.nextEvent(
-    'TELEMETRY',
-    isType('LoadSampled', ({ data }) => data.inFlight === 1),
-  );
-  client.close();
-  await harness.nextEvent(
-    'TELEMETRY',
-    isType('LoadSampled', ({ data }) => data.inFlight === 0),
-    open.sequence,
-  );
-  sockets.close();
-});
-
 test('counts what it carried: rate, failures, latency, per server', async () => {
   await startWith(configOf([await origin((_request, response) => response.writeHead(500).end())]));
   await ready('s1');
@@ -363,38 +338,4 @@ test('metrics: what it carried, by pool and server', async () => {
   for (let visit = 0; visit < 4; visit += 1) await get();
   const refused = 'nemuri_server_errors_total{proxy="proxy-0",pool="web",server="s2",kind="notSent"} 1';
   expect(site.proxy?.metrics?.().split('\n')).toContain(refused);
-});
-
-test('a WebSocket’s server gets the headers of its client', async () => {
-  const originPort = await origin(echo);
-  const sockets = new WebSocketServer({ server: site.origins[0] as Server });
-  const connected = once(sockets, 'connection');
-  await startWith(configOf([originPort]));
-  await ready('s1');
-  const headers = {
-    origin: 'https://a.example',
-    authorization: 'Bearer x',
-    cookie: 'a=1',
-    host: 'a.example',
-  };
-  const client = new WebSocket(`ws://127.0.0.1:${port}/chat?q=1`, { headers });
-  await once(client, 'open');
-  const [, request] = (await connected) as [unknown, IncomingMessage];
-  expect(request.url).toBe('/chat?q=1');
-  expect(request.headers).toMatchObject({ ...headers, 'x-forwarded-for': '127.0.0.1' });
-  client.close();
-  await once(client, 'close');
-  sockets.close();
-});
-
-test('an upgrade is refused like any other request', async () => {
-  await site.start(configOf([await origin(echo)], {}, { allowedHosts: ['a.example'] }));
-  await ready('s1');
-  const upgrade = (host: string, protocol: string) =>
-    site.talk(
-      `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
-    );
-  expect(await upgrade('b.example', 'websocket')).toMatch(/^HTTP\/1\.1 421 /);
-  expect(await upgrade('b.example', 'h2c')).toMatch(/^HTTP\/1\.1 421 /);
-  expect(await upgrade('a.example', 'h2c')).toMatch(/^HTTP\/1\.1 200 /);
 });

@@ -17,6 +17,7 @@ import { type ClientRules, compileClientRules } from './refusals.ts';
 import { createRequestTrace, noTrace, type RequestTrace } from './requestTrace.ts';
 import { compileRoutes, type RouteTable } from './routes.ts';
 import type { TlsSettings } from './tls.ts';
+import { createUpgraded } from './upgraded.ts';
 
 export interface ProxySettings {
   readonly host: string;
@@ -57,7 +58,8 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     }
     return inFlight;
   };
-  const drains = followDrains({ view, proxy, log, nowMs, inFlightOn });
+  const upgraded = createUpgraded();
+  const drains = followDrains({ view, proxy, log, nowMs, inFlightOn, onTimedOut: upgraded.restart });
   const onIdle = (server: string) => {
     if (isDraining(view.fleet, server)) drains.look();
   };
@@ -171,8 +173,12 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       const upstream = gate.take() ?? (await gate.park({ bytes: 0, signal: abort.signal }));
       request.nemuriUpstream = upstream;
       // An open connection counts as in flight for as long as it is open.
-      if (socket.destroyed) gate.release(upstream);
-      else socket.once('close', () => gate.release(upstream));
+      if (socket.destroyed) {
+        gate.release(upstream);
+        return;
+      }
+      upgraded.add(upstream.name, socket);
+      socket.once('close', () => gate.release(upstream));
     },
   });
 
