@@ -1,3 +1,4 @@
+export * from './balancing.ts';
 export * from './demand.ts';
 export * from './energy.ts';
 export * from './energyAccount.ts';
@@ -12,6 +13,7 @@ export * from './poolDemand.ts';
 export * from './powerAction.ts';
 export * from './powerControl.ts';
 export * from './readings.ts';
+export * from './requestClass.ts';
 export * from './routing.ts';
 export { isTimeZone } from './schedule.ts';
 export { expectedSetupMs } from './selection.ts';

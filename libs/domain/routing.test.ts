@@ -28,15 +28,16 @@ describe('chooseLeastLoaded', () => {
       maxInFlight: fc.integer({ min: 1, max: 100 }),
     },
     { requiredKeys: ['name', 'capacityRps', 'inFlight'] },
-  ) as fc.Arbitrary<Candidate>;
-  const hasRoom = ({ inFlight, maxInFlight }: Candidate) =>
-    maxInFlight === undefined || inFlight < maxInFlight;
+  ) as fc.Arbitrary<Candidate & { maxInFlight?: number }>;
+  const limitOf = ({ maxInFlight }: { maxInFlight?: number }) => maxInFlight ?? Number.POSITIVE_INFINITY;
+  const unlimited = () => Number.POSITIVE_INFINITY;
+  const hasRoom = (one: Candidate & { maxInFlight?: number }) => one.inFlight < limitOf(one);
 
   test('is the least loaded that has room, whatever the turn', () => {
     fc.assert(
       fc.property(fc.array(candidate), fc.nat(), (candidates, turn) => {
         const load = (one: Candidate) => (one.inFlight + 1) / one.capacityRps;
-        const chosen = chooseLeastLoaded(candidates, turn);
+        const chosen = chooseLeastLoaded(candidates, turn, limitOf);
         const open = candidates.filter(hasRoom);
         if (!chosen) return expect(open).toEqual([]);
         expect(candidates).toContain(chosen);
@@ -48,14 +49,14 @@ describe('chooseLeastLoaded', () => {
 
   test('equals take turns', () => {
     const equals = ['a', 'b', 'c'].map((name) => ({ name, capacityRps: 10, inFlight: 0 }));
-    const names = [0, 1, 2, 3].map((turn) => chooseLeastLoaded(equals, turn)?.name);
+    const names = [0, 1, 2, 3].map((turn) => chooseLeastLoaded(equals, turn, unlimited)?.name);
     expect(names).toEqual(['a', 'b', 'c', 'a']);
   });
 
   test('by capacity: the tenfold server takes ten to one', () => {
     const small = { name: 'small', capacityRps: 10, inFlight: 0 };
     const chosenAt = (inFlight: number) =>
-      chooseLeastLoaded([small, { name: 'big', capacityRps: 100, inFlight }], 0)?.name;
+      chooseLeastLoaded([small, { name: 'big', capacityRps: 100, inFlight }], 0, unlimited)?.name;
     expect([chosenAt(0), chosenAt(8), chosenAt(10)]).toEqual(['big', 'big', 'small']);
   });
 });

@@ -14,7 +14,13 @@ import {
   type SshMethodSchema,
   type WolMethodSchema,
 } from './config/power.ts';
-import { ForwardingSchema, ParkingSchema, RouteSchema } from './config/proxy.ts';
+import {
+  BalancingSchema,
+  ForwardingSchema,
+  ParkingSchema,
+  ProxySchema,
+  RouteSchema,
+} from './config/proxy.ts';
 import { byName, durationMs, NamePattern, settings, strictObject, UrlPattern } from './config/shared.ts';
 
 export { PowerMethodSchema } from './config/power.ts';
@@ -38,6 +44,7 @@ export const PoolConfigSchema = strictObject(
     failAwakeAfterMs: durationMs(60_000, 'From the floor to the whole pool, when failAwake is "pool"'),
     healthCheck: HealthCheckSchema,
     parking: ParkingSchema,
+    balancing: BalancingSchema,
     planner: PlannerSchema,
     forwarding: ForwardingSchema,
     drill: DrillSchema,
@@ -113,6 +120,7 @@ export const FleetConfigSchema = strictObject(
     servers: byName(ServerConfigSchema),
     bounds: BoundsSchema,
     costs: CostsSchema,
+    proxy: ProxySchema,
   },
   { description: 'Nemuri configuration' },
 );

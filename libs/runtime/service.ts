@@ -78,6 +78,8 @@ export interface RunningService {
   readonly fleet: () => Fleet;
   /** Why it can't do its work now; undefined: it is ready. */
   readonly notReady: () => string | undefined;
+  /** In Prometheus' text format; served at `/metrics`. */
+  readonly metrics?: () => string;
   /** Finishes what is under way. Called once, before the bus is closed. */
   stop(): Promise<void>;
 }
@@ -89,7 +91,7 @@ export function fleetReadiness(fleet: Fleet, bus: Bus): string | undefined {
 }
 
 /**
- * The life of one service process: telemetry, admin HTTP (`/healthz`, `/readyz`, `/fleet`), bus, then `start`;
+ * The life of one service process: telemetry, admin HTTP (`/healthz`, `/readyz`, `/fleet`, `/metrics`), bus, then `start`;
  * SIGTERM, SIGINT or the parent's end drain it and exit 0. A crash exits 1: whoever supervises starts it again,
  * and it resumes from snapshot and history.
  */
@@ -152,6 +154,10 @@ async function openAdmin(
     const { running, stopping } = state();
     const why = stopping ? 'stopping' : running ? running.notReady() : 'starting: waiting for the bus';
     return why === undefined ? { status: 'ready' } : reply.code(503).send({ status: 'not ready', why });
+  });
+  admin.get('/metrics', async (_request, reply) => {
+    const text = state().running?.metrics?.();
+    return text === undefined ? reply.code(404).send() : reply.type('text/plain; version=0.0.4').send(text);
   });
   admin.get('/fleet', async (_request, reply) => state().running?.fleet() ?? reply.code(503).send({}));
   try {

@@ -1,11 +1,13 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Dispatcher } from 'undici';
-import type { RequestBody } from './body.ts';
+import type { ServerResponse } from 'node:http';
+import { ProblemError } from '../../libs/runtime/errors.ts';
+import { fieldsOf, isGone, startAnswer } from './clientResponse.ts';
+import { writeCopy } from './copies.ts';
 import type { Upstream } from './gate.ts';
-import { requestHeaders, responseHeaders } from './headers.ts';
+import type { Call, FailedAt, UpstreamHandler, UpstreamRequest } from './upstream/connection.ts';
+import { writeSoon } from './writeSoon.ts';
 
 export type AttemptOutcome =
-  /** The whole answer went to the client. */
+  /** The whole answer has come from the server. */
   | { readonly kind: 'answered'; readonly status: number }
   /** No connection came about: the server never saw the request. */
   | { readonly kind: 'notSent'; readonly error: Error }
@@ -14,106 +16,113 @@ export type AttemptOutcome =
   | { readonly kind: 'timedOut'; readonly error: Error }
   /** The answer had begun: the client's connection was cut, so that it can't take a part for the whole. */
   | { readonly kind: 'brokenOff'; readonly error: Error }
+  /** The client sent what this pool does not take, and is told so. */
+  | { readonly kind: 'refused'; readonly error: ProblemError }
   | { readonly kind: 'clientGone' };
 
 export interface AttemptOptions {
-  readonly request: IncomingMessage;
+  readonly request: UpstreamRequest;
   readonly response: ServerResponse;
   readonly upstream: Upstream;
-  readonly body: RequestBody;
-  readonly traceparent: string | undefined;
   /** The proxy is stopping: the client is asked to connect anew for its next request. */
   readonly closing: () => boolean;
+  /** A client that takes nothing for this long is cut off. */
+  readonly readTimeoutMs: number;
   readonly onFirstByte: () => void;
+  readonly onOutcome: (outcome: AttemptOutcome) => void;
 }
 
-const connectCodes = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'EHOSTDOWN',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EADDRNOTAVAIL',
-  'UND_ERR_CONNECT_TIMEOUT',
-]);
+/** Up to here a body is cheaper to copy as text, with the head in one write, than as a buffer of its own. */
+const textBytes = 16 * 1024;
 
-class ClientGoneError extends Error {}
+/** Sends the request to one server and its answer to the client, with back-pressure in both directions. */
+export function attempt(options: AttemptOptions): void {
+  const { response, upstream, onOutcome } = options;
+  if (isGone(response)) {
+    onOutcome({ kind: 'clientGone' });
+    return;
+  }
+  let status = 0;
+  let blocked = false;
+  /** The end is written, or will be in this round. */
+  let ended = false;
 
-/** Sends the request to one server and its answer to the client, with back-pressure in both directions. Never rejects. */
-export function attempt(options: AttemptOptions): Promise<AttemptOutcome> {
-  const { request, response, upstream, body } = options;
-  return new Promise((resolve) => {
-    let controller: Dispatcher.DispatchController | undefined;
-    let status = 0;
-    let drained = false;
-    const onClose = () => {
-      if (response.writableFinished) return;
-      controller?.abort(new ClientGoneError('the client has gone'));
-    };
-    const onDrain = () => controller?.resume();
-    const settle = (outcome: AttemptOutcome) => {
-      response.off('close', onClose);
-      response.off('drain', onDrain);
-      resolve(outcome);
-    };
-    if (response.destroyed) return settle({ kind: 'clientGone' });
-    response.on('close', onClose);
-    response.on('drain', onDrain);
-
-    const handler: Dispatcher.DispatchHandler = {
-      onRequestStart(started) {
-        controller = started;
-      },
-      onResponseStart(current, statusCode, _headers, statusMessage) {
-        if (statusCode < 200) return;
-        status = statusCode;
-        options.onFirstByte();
-        const raw = (current.rawHeaders ?? []) as (Buffer | string)[];
-        response.writeHead(statusCode, statusMessage ?? '', responseHeaders(raw, options.closing()));
-      },
-      onResponseData(current, chunk) {
-        if (!response.write(chunk)) current.pause();
-      },
-      onResponseEnd(_current, trailers) {
-        drained = true;
-        if (Object.keys(trailers).length > 0) response.addTrailers(trailers as Record<string, string>);
-        response.end(() => settle({ kind: 'answered', status }));
-        // A client that went away in the last moment never confirms the end.
-        if (response.destroyed) settle({ kind: 'clientGone' });
-        else response.once('close', () => settle({ kind: 'answered', status }));
-      },
-      onResponseError(_current, error) {
-        if (drained) return;
-        settle(outcomeOf(error, response, status > 0));
-      },
-    };
-    upstream.connections.dispatch(
-      {
-        path: request.url ?? '/',
-        method: request.method as Dispatcher.HttpMethod,
-        headers: requestHeaders(request, options.traceparent),
-        body: body.content,
-        responseHeaders: 'raw',
-      } as Dispatcher.DispatchOptions,
-      handler,
-    );
-  });
+  const onClose = () => {
+    call.connection?.abort(call);
+    settle({ kind: 'clientGone' });
+  };
+  const onDrain = () => {
+    blocked = false;
+    call.connection?.resume();
+  };
+  const write = (copy: Buffer, done: (error?: unknown) => void) => {
+    if (response.write(copy, done) || blocked) return;
+    blocked = true;
+    boundReading(response, options.readTimeoutMs);
+    call.connection?.pause();
+    response.once('drain', onDrain);
+  };
+  const settle = (outcome: AttemptOutcome) => {
+    response.off('close', onClose);
+    if (blocked) response.off('drain', onDrain);
+    onOutcome(outcome);
+  };
+  const handler: UpstreamHandler = {
+    onInformational({ status: early, headers }) {
+      if (early === 103 && !response.headersSent) response.writeEarlyHints(fieldsOf(headers));
+    },
+    onHead(head) {
+      status = head.status;
+      options.onFirstByte();
+      startAnswer(response, head, options.closing());
+    },
+    onData(chunk, last) {
+      upstream.meter.totals.responseBytes += chunk.length;
+      if (isGone(response)) return;
+      if (last && chunk.length <= textBytes) {
+        const text = chunk.toString('latin1');
+        ended = true;
+        writeSoon(() => {
+          if (!isGone(response)) response.end(text, 'latin1');
+        });
+        return;
+      }
+      writeCopy(chunk, write);
+    },
+    onEnd(trailers) {
+      if (!ended && !isGone(response)) {
+        if (trailers.length > 0) response.addTrailers(fieldsOf(trailers));
+        response.end();
+      }
+      settle({ kind: 'answered', status });
+    },
+    onError(error, at) {
+      settle(outcomeOf(error, at, status > 0, response));
+    },
+  };
+  response.on('close', onClose);
+  const call: Call = upstream.connections.send(options.request, handler);
 }
 
-function outcomeOf(error: Error, response: ServerResponse, begun: boolean): AttemptOutcome {
-  if (error instanceof ClientGoneError || response.destroyed) return { kind: 'clientGone' };
+function outcomeOf(error: Error, at: FailedAt, begun: boolean, response: ServerResponse): AttemptOutcome {
+  if (isGone(response)) return { kind: 'clientGone' };
   if (begun) {
     response.destroy(error);
     return { kind: 'brokenOff', error };
   }
-  const code = 'code' in error ? String(error.code) : '';
-  if (connectCodes.has(code) || connectFailed(error)) return { kind: 'notSent', error };
-  if (code === 'UND_ERR_HEADERS_TIMEOUT') return { kind: 'timedOut', error };
-  return { kind: 'noAnswer', error };
+  if (error instanceof ProblemError) return { kind: 'refused', error };
+  if (at === 'connect') return { kind: 'notSent', error };
+  return { kind: at === 'timeout' ? 'timedOut' : 'noAnswer', error };
 }
 
-/** Node reports a host with several addresses, none of which answered, as one AggregateError without a code. */
-function connectFailed(error: Error): boolean {
-  return error instanceof AggregateError && error.errors.every((one) => connectCodes.has(String(one?.code)));
+/** A client that takes nothing for too long is cut off, also when its server has long finished. */
+function boundReading(response: ServerResponse, timeoutMs: number): void {
+  const timer = setTimeout(() => response.destroy(), timeoutMs);
+  const settle = () => {
+    clearTimeout(timer);
+    response.off('drain', settle);
+    response.off('close', settle);
+  };
+  response.on('drain', settle);
+  response.on('close', settle);
 }

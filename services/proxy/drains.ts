@@ -20,6 +20,8 @@ export interface DrainsOptions {
   readonly nowMs: () => number;
   /** Requests this proxy has in flight on the server. */
   readonly inFlightOn: (server: string) => number;
+  /** It is told that the time of this server's drain is over: what is still open there will be cut. */
+  readonly onTimedOut: (server: string) => void;
 }
 
 type SaidOfDrain = 'draining' | 'drained' | 'timedOut';
@@ -28,7 +30,7 @@ type SaidOfDrain = 'draining' | 'drained' | 'timedOut';
  * Says of each draining server how far this proxy is: started, drained (nothing in flight, and nothing new goes
  * there), or timed out. What was said is read from the fleet, so a restarted proxy goes on where the last one was.
  */
-export function followDrains({ view, proxy, log, nowMs, inFlightOn }: DrainsOptions): Drains {
+export function followDrains({ view, proxy, log, nowMs, inFlightOn, onTimedOut }: DrainsOptions): Drains {
   const busy = new Set<string>();
   const timers = new Map<string, NodeJS.Timeout>();
   let stopped = false;
@@ -41,6 +43,9 @@ export function followDrains({ view, proxy, log, nowMs, inFlightOn }: DrainsOpti
     busy.add(server.name);
     view
       .record(event, publishTimeoutMs)
+      .then(() => {
+        if (event.type === 'DrainTimedOut') onTimedOut(server.name);
+      })
       .catch((error) => log.warn({ server: server.name, error: messageOf(error) }, 'drain not reported'))
       .finally(() => {
         busy.delete(server.name);

@@ -1,17 +1,38 @@
-import { Pool } from 'undici';
-import { chooseLeastLoaded, type ServerView, takesRequests } from '../../libs/domain/mod.ts';
+import {
+  chooseServer,
+  earnRetry,
+  expectedReadyInMs,
+  fullRetryBudget,
+  hashOf,
+  peakEwmaMs,
+  type ServerState,
+  type ServerView,
+  slowStartShare,
+  spendRetry,
+  takesRequests,
+} from '../../libs/domain/mod.ts';
 import type { PoolConfig } from '../../libs/events/mod.ts';
 import { ProblemError } from '../../libs/runtime/errors.ts';
 import { createMeter, createPoolMeter, type Meter, type PoolMeter } from './load.ts';
 import { createParking, type Parking, type ParkOptions } from './parking.ts';
+import { createUpstreamClient, type UpstreamClient } from './upstream/client.ts';
 
 /** One server as this proxy knows it: its connections, what it has in flight there, what it measured. */
 export interface Upstream {
   readonly name: string;
   url: string;
-  connections: Pool;
+  connections: UpstreamClient;
   readonly meter: Meter;
+  /** Its weight now: less than its capacity while it starts slowly. */
   capacityRps: number;
+  nominalRps: number;
+  wattsPerRps: number;
+  readonly nameHash: number;
+  /** Peak EWMA of its latency, and when it was taken. */
+  latencyMs: number;
+  latencyAtMs: number;
+  /** Epoch ms of its return; undefined: it has its full weight. */
+  returnedAtMs: number | undefined;
   maxInFlight?: number;
   inFlight: number;
   takesRequests: boolean;
@@ -26,15 +47,32 @@ export interface Gate {
   readonly meter: PoolMeter;
   readonly parking: Parking<Upstream>;
   readonly upstreams: readonly Upstream[];
-  /** A server with this request counted as in flight on it; a promise when the request has to be parked. */
-  acquire(options: ParkOptions, onPark: () => void): Upstream | Promise<Upstream>;
+  /** Requests that wait, those of people whose page asks again soon included: one of them stands for all. */
+  readonly parkedCount: number;
+  /** No server takes requests: those that come have to wait for a wake. */
+  readonly asleep: boolean;
+  /** Ms until a server is likely to serve; undefined: nothing is known. */
+  readyInMs(): number | undefined;
+  /** Somebody waits outside and asks again within this time. */
+  expectReturn(withinMs: number): void;
+  /** A server with a request counted as in flight on it; undefined: the request has to be parked. */
+  take(keyHash?: number): Upstream | undefined;
+  /**
+   * Waits for a server.
+   * @throws ProblemError when the bounds refuse it, when it waited too long, or when the proxy stops.
+   */
+  park(options: ParkOptions): Promise<Upstream>;
+  /** An answer took so long. */
+  learn(upstream: Upstream, latencyMs: number): void;
+  /** Whether one more retry of what a server may have seen is within the budget; it is spent then. */
+  mayRetry(): boolean;
   /** The request is over on this server. */
   release(upstream: Upstream): void;
   /** No connection to the server came about: it gets nothing new for a while. @returns until when, if this is news. */
   eject(upstream: Upstream): number | undefined;
   /** Takes over what configuration and fleet say now. */
   update(config: PoolConfig, servers: readonly ServerView[]): void;
-  close(): Promise<void>;
+  close(): void;
 }
 
 export interface GateOptions {
@@ -45,33 +83,55 @@ export interface GateOptions {
   readonly onIdle: (server: string) => void;
 }
 
+/** Nine of ten setups were no slower than what people are told. */
+const setupQuantile = 0.9;
+const unlimited = Number.POSITIVE_INFINITY;
+
 export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOptions): Gate {
   let config = firstConfig;
   let turn = 0;
   let upstreams: Upstream[] = [];
   let retryTimer: NodeJS.Timeout | undefined;
+  let states: readonly ServerState[] = [];
+  let returnUntilMs = 0;
+  let ramping = false;
+  let retries = fullRetryBudget;
   const parking = createParking<Upstream>(nowMs);
   const meter = createPoolMeter();
 
-  const take = (limitOf: (upstream: Upstream) => number | undefined): Upstream | undefined => {
+  const targetOf = (capacityRps: number) =>
+    Math.max(1, (config.balancing.packTarget * capacityRps * config.latencyObjectiveMs) / 1_000);
+  const ramp = () => {
     const timeMs = nowMs();
-    const candidates = upstreams.filter((upstream) => {
-      if (!upstream.takesRequests || timeMs < upstream.ejectedUntilMs) return false;
-      const limit = limitOf(upstream);
-      return limit === undefined || upstream.inFlight < limit;
-    });
+    ramping = false;
+    for (const upstream of upstreams) {
+      if (upstream.returnedAtMs === undefined) continue;
+      const share = slowStartShare(timeMs - upstream.returnedAtMs, config.balancing.slowStartMs);
+      upstream.capacityRps = share * upstream.nominalRps;
+      if (share < 1) ramping = true;
+      else upstream.returnedAtMs = undefined;
+    }
+  };
+  const take = (limitOf: (upstream: Upstream) => number, keyHash?: number): Upstream | undefined => {
     turn = (turn + 1) % 0x40000000;
-    const chosen = chooseLeastLoaded(candidates, turn);
+    if (ramping) ramp();
+    const choice = { turn, random: Math.random, keyHash, targetOf };
+    const chosen = chooseServer(config.balancing.policy, upstreams, choice, limitOf);
     if (chosen) chosen.inFlight += 1;
     return chosen;
   };
+  const isOpen = (upstream: Upstream) =>
+    upstream.takesRequests && (upstream.ejectedUntilMs === 0 || upstream.ejectedUntilMs <= nowMs());
+  const limitOf = (upstream: Upstream) => (isOpen(upstream) ? (upstream.maxInFlight ?? unlimited) : 0);
   /**
    * What a server that has just come back can take at once: by Little's law, what it has in flight when it serves
    * its capacity within the latency objective. The whole crowd at once would bring it down again.
    */
-  const releaseLimit = (upstream: Upstream) =>
-    upstream.maxInFlight ??
-    Math.max(1, Math.ceil((upstream.capacityRps * config.latencyObjectiveMs) / 1_000));
+  const releaseLimit = (upstream: Upstream) => {
+    if (!isOpen(upstream)) return 0;
+    const atCapacity = Math.max(1, Math.ceil((upstream.nominalRps * config.latencyObjectiveMs) / 1_000));
+    return upstream.maxInFlight ?? atCapacity;
+  };
   const releaseParked = () => {
     if (parking.count === 0) return;
     parking.release(() => take(releaseLimit));
@@ -92,11 +152,32 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     get upstreams() {
       return upstreams;
     },
-    acquire(options, onPark) {
-      const upstream = parking.count === 0 ? take((known) => known.maxInFlight) : undefined;
-      if (upstream) return upstream;
+    get parkedCount() {
+      return Math.max(parking.count, nowMs() < returnUntilMs ? 1 : 0);
+    },
+    get asleep() {
+      return !upstreams.some((upstream) => upstream.takesRequests);
+    },
+    readyInMs: () => expectedReadyInMs(states, nowMs(), setupQuantile),
+    expectReturn(withinMs) {
+      returnUntilMs = Math.max(returnUntilMs, nowMs() + withinMs);
+    },
+    take(keyHash) {
+      retries = earnRetry(retries, config.balancing.retryShare);
+      return parking.count === 0 ? take(limitOf, keyHash) : undefined;
+    },
+    learn(upstream, latencyMs) {
+      const timeMs = nowMs();
+      upstream.latencyMs = peakEwmaMs(upstream.latencyMs, latencyMs, timeMs - upstream.latencyAtMs);
+      upstream.latencyAtMs = timeMs;
+    },
+    mayRetry() {
+      const left = spendRetry(retries);
+      if (left) retries = left;
+      return left !== undefined;
+    },
+    park(options) {
       meter.newlyParked += 1;
-      onPark();
       return parking.park(options, config.parking);
     },
     release(upstream) {
@@ -113,42 +194,36 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     update(nextConfig, servers) {
       const reconnect = JSON.stringify(nextConfig.forwarding) !== JSON.stringify(config.forwarding);
       config = nextConfig;
+      const timeMs = nowMs();
+      states = servers.map(({ state }) => state);
       const known = new Map(upstreams.map((upstream) => [upstream.name, upstream]));
       upstreams = servers.map((server) => {
         const before = known.get(server.state.name);
         known.delete(server.state.name);
-        if (!before) return refresh(openUpstream(server, config), server);
+        if (!before) return refresh(openUpstream(server, config), server, timeMs);
         if (before.url !== server.config.url || reconnect) {
           // What is in flight ends on the old connections, and still counts as this server's.
-          void before.connections.close();
+          before.connections.close();
           before.url = server.config.url;
           before.connections = openConnections(server.config.url, config);
         }
-        return refresh(before, server);
+        return refresh(before, server, timeMs);
       });
-      for (const gone of known.values()) void gone.connections.close();
+      ramping = upstreams.some(({ returnedAtMs }) => returnedAtMs !== undefined);
+      for (const gone of known.values()) gone.connections.close();
       releaseParked();
     },
-    async close() {
+    close() {
       clearTimeout(retryTimer);
       parking.refuseAll(new ProblemError('NEMURI_STOPPING', 'Try again.', 1));
-      await Promise.all(upstreams.map((upstream) => upstream.connections.destroy()));
+      // What is in flight comes to its end.
+      for (const upstream of upstreams) upstream.connections.close();
     },
   };
 }
 
-/** Idle connections are dropped before common servers drop them (Node: 5 s), so that none is used as it closes. */
-const keepAliveTimeoutMs = 4_000;
-
-function openConnections(url: string, { forwarding }: PoolConfig): Pool {
-  return new Pool(url, {
-    connections: null,
-    pipelining: 1,
-    keepAliveTimeout: keepAliveTimeoutMs,
-    headersTimeout: forwarding.responseTimeoutMs,
-    bodyTimeout: forwarding.idleTimeoutMs,
-    connect: { timeout: forwarding.connectTimeoutMs },
-  });
+function openConnections(url: string, { forwarding }: PoolConfig): UpstreamClient {
+  return createUpstreamClient(url, forwarding);
 }
 
 function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream {
@@ -158,19 +233,30 @@ function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream
     connections: openConnections(config.url, pool),
     meter: createMeter(),
     capacityRps: config.capacityRps,
+    nominalRps: config.capacityRps,
+    wattsPerRps: 0,
+    nameHash: hashOf(state.name),
+    latencyMs: 0,
+    latencyAtMs: 0,
+    returnedAtMs: undefined,
     inFlight: 0,
     takesRequests: false,
     ejectedUntilMs: 0,
   };
 }
 
-function refresh(upstream: Upstream, { state, config }: ServerView): Upstream {
+function refresh(upstream: Upstream, { state, config }: ServerView, timeMs: number): Upstream {
   upstream.capacityRps = config.capacityRps;
+  upstream.nominalRps = config.capacityRps;
+  upstream.wattsPerRps = config.energy.busyWatts / config.capacityRps;
   if (config.maxInFlight === undefined) delete upstream.maxInFlight;
   else upstream.maxInFlight = config.maxInFlight;
   const returned = takesRequests(state) && !upstream.takesRequests;
   // Health has seen it answer since: what a connection said before does not count any more.
-  if (returned) upstream.ejectedUntilMs = 0;
+  if (returned) {
+    upstream.ejectedUntilMs = 0;
+    upstream.returnedAtMs = timeMs;
+  }
   upstream.takesRequests = takesRequests(state);
   return upstream;
 }

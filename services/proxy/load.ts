@@ -1,15 +1,45 @@
 import type { DraftOf } from '../../libs/events/mod.ts';
 import { createLatencyHistogram, type LatencyHistogram } from '../../libs/runtime/latency.ts';
 
+/** Upper bounds of the latency buckets: fixed, so that those of several proxies add up. */
+export const latencyBoundsSeconds = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+] as const;
+
+export type ErrorKind = 'notSent' | 'noAnswer' | 'timedOut' | 'brokenOff';
+
+/** Counts since the start. */
+export interface Totals {
+  completed: number;
+  failed: number;
+  responseBytes: number;
+  latencySumMs: number;
+  /** One for each bound, and one for what is beyond. */
+  readonly latencyBuckets: Float64Array;
+  readonly errors: Record<ErrorKind, number>;
+}
+
+function createTotals(): Totals {
+  return {
+    completed: 0,
+    failed: 0,
+    responseBytes: 0,
+    latencySumMs: 0,
+    latencyBuckets: new Float64Array(latencyBoundsSeconds.length + 1),
+    errors: { notSent: 0, noAnswer: 0, timedOut: 0, brokenOff: 0 },
+  };
+}
+
 /** Running counts of one server or pool between two samples. */
 export interface Meter {
   completed: number;
   failed: number;
   readonly latency: LatencyHistogram;
+  readonly totals: Totals;
 }
 
 export function createMeter(): Meter {
-  return { completed: 0, failed: 0, latency: createLatencyHistogram() };
+  return { completed: 0, failed: 0, latency: createLatencyHistogram(), totals: createTotals() };
 }
 
 /** One request has ended after `latencyMs`; `failed`: it was not served (5xx, reset, time-out). */
@@ -17,6 +47,13 @@ export function countEnd(meter: Meter, latencyMs: number, failed: boolean): void
   meter.completed += 1;
   if (failed) meter.failed += 1;
   meter.latency.record(latencyMs);
+  const { totals } = meter;
+  totals.completed += 1;
+  if (failed) totals.failed += 1;
+  totals.latencySumMs += latencyMs;
+  let bucket = 0;
+  while (latencyMs > (latencyBoundsSeconds[bucket] ?? Number.POSITIVE_INFINITY) * 1_000) bucket += 1;
+  totals.latencyBuckets[bucket] = (totals.latencyBuckets[bucket] ?? 0) + 1;
 }
 
 export interface PoolMeter extends Meter {

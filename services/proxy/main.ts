@@ -2,6 +2,7 @@ import cluster from 'node:cluster';
 import { parseListen, runService } from '../../libs/runtime/service.ts';
 import { runMaster } from './master.ts';
 import { startProxy } from './proxy.ts';
+import { tlsSettings } from './tls.ts';
 
 const { env } = process;
 
@@ -10,5 +11,8 @@ if (cluster.isPrimary) {
 } else {
   const { host, port } = parseListen('NEMURI_LISTEN', env.NEMURI_LISTEN ?? '0.0.0.0:8080');
   const traceSampleRatio = Number(env.NEMURI_TRACE_SAMPLE_RATIO ?? 0.01);
-  await runService('proxy', (context) => startProxy(context, { host, port, traceSampleRatio }));
+  const tls = tlsSettings(env);
+  await runService('proxy', (context) =>
+    startProxy(context, { host, port, traceSampleRatio, ...(tls ? { tls } : {}) }),
+  );
 }

@@ -1,7 +1,7 @@
 import type { PoolConfig } from '../../libs/events/mod.ts';
 import { ProblemError } from '../../libs/runtime/errors.ts';
 
-type ParkingBounds = PoolConfig['parking'];
+type ParkingBounds = Pick<PoolConfig['parking'], 'maxRequests' | 'maxBytes' | 'maxWaitMs'>;
 
 interface Parked<T> {
   readonly bytes: number;

@@ -1,56 +1,22 @@
 import { once } from 'node:events';
-import {
-  createServer,
-  request as httpRequest,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { WebSocket, WebSocketServer } from 'ws';
-import { fleetConfig } from '../../libs/domain/testing/builders.ts';
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { EventOf, FleetConfig, RecordedEvent } from '../../libs/events/mod.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
-import type { RunningService } from '../../libs/runtime/service.ts';
-import { createHarness, type Harness } from '../testing/harness.ts';
-import { startProxy } from './proxy.ts';
+import type { Harness } from '../testing/harness.ts';
+import { configOf, createSite, type Site } from './testing/site.ts';
 
+let site: Site;
 let harness: Harness;
-let proxy: RunningService | undefined;
-let origins: Server[];
 let port: number;
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-async function origin(handler: Handler, listenOn = 0): Promise<number> {
-  const server = createServer(handler);
-  origins.push(server);
-  server.listen(listenOn, '127.0.0.1');
-  await once(server, 'listening');
-  return (server.address() as AddressInfo).port;
-}
-
-/** A pool `web` of servers s1, s2, … on these ports. */
-function configOf(ports: readonly number[], pool: object = {}): FleetConfig {
-  const config = fleetConfig({ servers: ports.length, pool, bounds: { sampleIntervalMs: 50 } });
-  ports.forEach((originPort, index) => {
-    const server = config.servers[`s${index + 1}`];
-    if (server) server.url = `http://127.0.0.1:${originPort}`;
-  });
-  return config;
-}
-
-async function ready(...servers: string[]): Promise<void> {
-  for (const server of servers) {
-    const data = { server, pool: 'web', latencyMs: 1, consecutive: 2 };
-    await harness.publish({ type: 'ServerBecameHealthy', data });
-  }
-}
+const origin = (handler: Handler) => site.origin(handler);
+const ready = (...servers: string[]) => site.ready(...servers);
 
 async function startWith(config: FleetConfig): Promise<void> {
-  await harness.configure(config);
-  port = await freePort('127.0.0.1');
-  proxy = await startProxy(harness.context('proxy-0'), { host: '127.0.0.1', port, traceSampleRatio: 0 });
+  await site.start(config);
+  port = site.port;
 }
 
 const get = (path = '/', init: RequestInit = {}) => fetch(`http://127.0.0.1:${port}${path}`, init);
@@ -65,19 +31,11 @@ const echo: Handler = (request, response) => {
 };
 
 beforeEach(() => {
-  harness = createHarness();
-  origins = [];
+  site = createSite();
+  harness = site.harness;
 });
 
-afterEach(async () => {
-  await proxy?.stop();
-  proxy = undefined;
-  for (const server of origins) {
-    server.closeAllConnections();
-    server.close();
-  }
-  await harness.close();
-});
+afterEach(() => site.close());
 
 test('carries a request and its body to a ready server, and the answer back', async () => {
   await startWith(configOf([await origin(echo)]));
@@ -96,6 +54,25 @@ test('streams a body larger than what is held for another try', async () => {
   const body = Buffer.alloc(3_000_000, 'x');
   const response = await get('/', { method: 'PUT', body });
   expect(Buffer.from(await response.arrayBuffer()).equals(body)).toBe(true);
+});
+
+test('a large answer reaches a slow client whole, and its connection can be used again', async () => {
+  const body = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => (index * 31) % 251));
+  let ended = false;
+  const large = await origin((_request, response) => response.end(body, () => (ended = true)));
+  await startWith(configOf([large]));
+  await ready('s1');
+  const outgoing = httpRequest({ port, host: '127.0.0.1' }).end();
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+  await once(response, 'readable');
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) {
+    chunks.push(chunk);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(Buffer.concat(chunks).equals(body)).toBe(true);
+  expect(ended).toBe(true);
+  expect((await get()).status).toBe(200);
 });
 
 test('refuses a body beyond the bound of the pool with 413', async () => {
@@ -235,7 +212,7 @@ test('goes on serving while the bus is away', async () => {
   expect((await get()).status).toBe(200);
   harness.store.setReachable(false);
   expect((await get()).status).toBe(200);
-  expect(proxy?.notReady()).toBeUndefined();
+  expect(site.proxy?.notReady()).toBeUndefined();
   harness.store.setReachable(true);
 });
 
@@ -247,30 +224,6 @@ test('takes a changed configuration without a restart', async () => {
   await harness.configure(configOf([await origin((_request, response) => response.end('new'))]));
   await ready('s1');
   expect(await (await get()).text()).toBe('new');
-});
-
-test('a WebSocket is carried, and counts as in flight for as long as it is open', async () => {
-  const originPort = await origin(echo);
-  const sockets = new WebSocketServer({ server: origins[0] as Server });
-  sockets.on('connection', (socket) => socket.on('message', (message) => socket.send(`echo ${message}`)));
-  await startWith(configOf([originPort]));
-  await ready('s1');
-  const client = new WebSocket(`ws://127.0.0.1:${port}/chat`);
-  await once(client, 'open');
-  client.send('hi');
-  const [message] = await once(client, 'message');
-  expect(String(message)).toBe('echo hi');
-  const open = await harness.nextEvent(
-    'TELEMETRY',
-    isType('LoadSampled', ({ data }) => data.inFlight === 1),
-  );
-  client.close();
-  await harness.nextEvent(
-    'TELEMETRY',
-    isType('LoadSampled', ({ data }) => data.inFlight === 0),
-    open.sequence,
-  );
-  sockets.close();
 });
 
 test('counts what it carried: rate, failures, latency, per server', async () => {
@@ -287,10 +240,102 @@ test('counts what it carried: rate, failures, latency, per server', async () => 
 
 test('says good-bye when it stops', async () => {
   await startWith(configOf([1]));
-  await proxy?.stop();
-  proxy = undefined;
+  await site.stopProxy();
   await harness.nextEvent(
     'TELEMETRY',
     isType('LoadSampled', ({ data }) => data.stopping),
   );
+});
+
+test('a sleeping pool: monitors are answered at once and are no demand, people get a page that waits', async () => {
+  await startWith(configOf([await origin(echo)], { parking: { waitingPage: true } }));
+  const monitor = await get('/', { headers: { 'user-agent': 'UptimeRobot/2.0', accept: 'text/html' } });
+  expect(monitor.status).toBe(503);
+  expect(await monitor.json()).toMatchObject({ code: 'NEMURI_ASLEEP' });
+  const first = await harness.nextEvent('TELEMETRY', isType('LoadSampled'));
+  expect(first.data).toMatchObject({ parked: 0, arrivals: 0 });
+  const page = await get('/', { headers: { 'user-agent': 'Mozilla/5.0', accept: 'text/html' } });
+  expect(page.status).toBe(503);
+  expect(page.headers.get('cache-control')).toBe('no-store');
+  const text = await page.text();
+  expect(text).toContain('http-equiv="refresh"');
+  expect(text).not.toMatch(/<script|src=|href=/);
+  await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.parked === 1),
+    first.sequence,
+  );
+  await ready('s1');
+  expect((await get('/', { headers: { 'user-agent': 'UptimeRobot/2.0' } })).status).toBe(200);
+});
+
+test('a pool at zero: 500 clients at once are all answered after the wake, no server above its limit', async () => {
+  let atOnce = 0;
+  let most = 0;
+  const limited = await origin((_request, response) => {
+    atOnce += 1;
+    most = Math.max(most, atOnce);
+    setImmediate(() => {
+      atOnce -= 1;
+      response.end('ok');
+    });
+  });
+  const config = configOf([limited], { minServers: 0 });
+  const server = config.servers.s1;
+  if (server) server.maxInFlight = 7;
+  await startWith(config);
+  const clients = Array.from({ length: 500 }, () => get().then(({ status }) => status));
+  await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.parked === 500),
+  );
+  await ready('s1');
+  expect(await Promise.all(clients)).toEqual(new Array(500).fill(200));
+  expect(most).toBeLessThanOrEqual(7);
+});
+
+test('hash by cookie: a session stays on its server, and moves when that one sleeps', async () => {
+  const names = await Promise.all(
+    ['one', 'two', 'three'].map((name) => origin((_request, response) => response.end(name))),
+  );
+  await startWith(
+    configOf(names, { balancing: { policy: 'hash', hashBy: 'cookie', hashName: 'sid', slowStartMs: 0 } }),
+  );
+  await ready('s1', 's2', 's3');
+  const visit = async (sid: number) => (await get('/', { headers: { cookie: `x=1; sid=${sid}` } })).text();
+  const sessions = Array.from({ length: 30 }, (_, sid) => sid);
+  const before: string[] = [];
+  for (const sid of sessions) before.push(await visit(sid));
+  expect(new Set(before).size).toBe(3);
+  for (const sid of sessions) expect(await visit(sid)).toBe(before[sid]);
+  const data = { server: 's1', pool: 'web', sleepId: 'sleep-1', drainTimeoutMs: 30_000, reason: 'test' };
+  await harness.publish({ type: 'SleepRequested', data });
+  await harness.nextEvent('FLEET', isType('ServerDrained'));
+  for (const sid of sessions) {
+    const after = await visit(sid);
+    if (before[sid] === 'one') expect(after).not.toBe('one');
+    else expect(after).toBe(before[sid]);
+  }
+});
+
+test('metrics: what it carried, by pool and server', async () => {
+  const dead = await freePort('127.0.0.1');
+  await startWith(
+    configOf([await origin((_request, response) => response.end('12345')), dead], {
+      balancing: { slowStartMs: 0 },
+    }),
+  );
+  await ready('s1');
+  await get();
+  await get();
+  const text = site.proxy?.metrics?.() ?? '';
+  const lines = text.split('\n');
+  expect(lines).toContain('nemuri_pool_requests_total{proxy="proxy-0",pool="web"} 2');
+  expect(lines).toContain('nemuri_server_response_bytes_total{proxy="proxy-0",pool="web",server="s1"} 10');
+  expect(lines).toContain('nemuri_request_seconds_bucket{proxy="proxy-0",pool="web",le="+Inf"} 2');
+  expect(lines).toContain('nemuri_server_requests_total{proxy="proxy-0",pool="web",server="s2"} 0');
+  await ready('s2');
+  for (let visit = 0; visit < 4; visit += 1) await get();
+  const refused = 'nemuri_server_errors_total{proxy="proxy-0",pool="web",server="s2",kind="notSent"} 1';
+  expect(site.proxy?.metrics?.().split('\n')).toContain(refused);
 });

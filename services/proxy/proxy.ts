@@ -1,42 +1,38 @@
-import { Server as NetServer } from 'node:net';
-import httpProxy from '@fastify/http-proxy';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { serversOfPool } from '../../libs/domain/mod.ts';
 import { messageOf, problemOf } from '../../libs/runtime/errors.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
 import { startLoop } from '../../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
+import { isHttp2 } from './clientResponse.ts';
 import { followDrains, isDraining } from './drains.ts';
 import { carry, sendProblem } from './exchange.ts';
 import { createGate, type Gate, type Upstream } from './gate.ts';
+import { type ClientSide, readHeaders } from './headers.ts';
+import { type Listener, listen } from './listen.ts';
 import { takeSample } from './load.ts';
+import { renderMetrics } from './metrics.ts';
+import { type ClientRules, compileClientRules } from './refusals.ts';
 import { createRequestTrace, noTrace, type RequestTrace } from './requestTrace.ts';
 import { compileRoutes, type RouteTable } from './routes.ts';
+import type { TlsSettings } from './tls.ts';
+import { createUpgraded } from './upgraded.ts';
 
 export interface ProxySettings {
   readonly host: string;
   readonly port: number;
+  /** HTTPS beside HTTP; left out: none. */
+  readonly tls?: TlsSettings;
   /** Share of ordinary requests that get a span, when tracing is on. */
   readonly traceSampleRatio: number;
 }
 
-/** How long a client may keep an idle connection; told to it by `Keep-Alive`. */
-const clientKeepAliveMs = 10_000;
 /** Kept of the stop time-out for what comes after the last connection. */
 const stopReserveMs = 5_000;
 const samplePublishTimeoutMs = 2_000;
 const ejectionPublishTimeoutMs = 2_000;
 const idleSampleIntervalMs = 1_000;
-/** Stands for "a server of the pool" where the plug-in asks for an address before one is chosen. */
-const anyUpstream = 'http://pool.invalid';
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** The server that an upgraded connection goes to. */
-    nemuriUpstream: Upstream | undefined;
-  }
-}
-
 /**
  * The reverse proxy: routes by host and path, sends each request to the least loaded server that is ready, parks it
  * while there is none, measures the load. It serves from memory: the bus may be gone.
@@ -51,6 +47,8 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
   });
   const gates = new Map<string, Gate>();
   let route: RouteTable = () => undefined;
+  let rules: ClientRules | undefined;
+  let listener: Listener | undefined;
   let closing = false;
 
   const inFlightOn = (server: string) => {
@@ -60,7 +58,8 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     }
     return inFlight;
   };
-  const drains = followDrains({ view, proxy, log, nowMs, inFlightOn });
+  const upgraded = createUpgraded();
+  const drains = followDrains({ view, proxy, log, nowMs, inFlightOn, onTimedOut: upgraded.restart });
   const onIdle = (server: string) => {
     if (isDraining(view.fleet, server)) drains.look();
   };
@@ -77,10 +76,12 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     const { config } = view.fleet;
     if (!config) return;
     route = compileRoutes(config);
+    rules = compileClientRules(config.proxy);
+    listener?.configure(config.proxy);
     for (const [pool, gate] of gates) {
       if (config.pools[pool]) continue;
       gates.delete(pool);
-      void gate.close();
+      gate.close();
     }
     update(Object.keys(config.pools));
   };
@@ -91,60 +92,97 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     drains.look();
   });
 
-  const gateOf = (request: FastifyRequest): Gate | undefined => {
-    const pool = route(request.headers.host, request.raw.url ?? '/');
+  const gateOf = (host: string | undefined, path: string): Gate | undefined => {
+    const pool = route(host, path);
     return pool === undefined ? undefined : gates.get(pool);
   };
-  const traceOf = (request: FastifyRequest, gate: Gate): RequestTrace => {
+  const traceOf = (request: IncomingMessage, traceparent: string | undefined, gate: Gate): RequestTrace => {
     if (!context.telemetry.enabled) return noTrace;
-    const { traceparent } = request.headers;
     return createRequestTrace({
-      method: request.method,
-      path: request.url.split('?', 1)[0] ?? '/',
+      method: request.method ?? 'GET',
+      path: request.url?.split('?', 1)[0] ?? '/',
       pool: gate.pool,
-      traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+      traceparent,
       startedAtMs: nowMs(),
       latencyObjectiveMs: gate.config.latencyObjectiveMs,
       sampleRatio: settings.traceSampleRatio,
       nowMs,
     });
   };
-  const onEjected = (pool: string, upstream: Upstream, untilMs: number, reason: string) => {
+  const onEjected = ({ pool }: Gate, upstream: Upstream, untilMs: number, reason: string) => {
     log.warn({ server: upstream.name, reason }, 'ejected');
     const data = { server: upstream.name, pool, proxy, reason, untilMs };
     view
       .record({ type: 'ServerEjected', data }, ejectionPublishTimeoutMs)
       .catch((error) => log.debug({ error: messageOf(error) }, 'ejection not reported'));
   };
-
-  const app = await listen(settings, {
-    async onRequest(request, reply) {
-      const gate = gateOf(request);
-      reply.hijack();
-      if (!gate) return refuseUnrouted(reply, view, closing);
-      await carry({
-        request: request.raw,
-        response: reply.raw,
+  const isClosing = () => closing;
+  const refusedConnections = new WeakSet<Socket>();
+  const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
+    if (refusedConnections.has(request.socket)) return;
+    const headers = readHeaders(request.rawHeaders);
+    const target = request.url ?? '';
+    const refusal = rules?.refusalOf(target, headers, request.httpVersion);
+    const gate = rules && refusal === undefined ? gateOf(headers.host, target) : undefined;
+    if (refusal !== undefined) {
+      // What was not read to its end would be taken for the next request: the connection ends with the answer, and
+      // what is pipelined behind is not served (RFC 9112 9.6).
+      if (!isHttp2(response)) refusedConnections.add(request.socket);
+      sendProblem(response, refusal, undefined, true);
+    } else if (!gate || !rules) refuseUnrouted(response, view, closing);
+    else {
+      const trace = traceOf(request, headers.traceparent, gate);
+      const client: ClientSide = {
+        address: request.socket.remoteAddress ?? 'unknown',
+        encrypted: 'encrypted' in request.socket,
+        rules,
+      };
+      carry({
+        request,
+        headers,
+        client,
+        expectsContinue,
+        response,
         gate,
-        trace: traceOf(request, gate),
-        closing: () => closing,
-        onEjected: (upstream, untilMs, reason) => onEjected(gate.pool, upstream, untilMs, reason),
+        trace,
+        closing: isClosing,
+        onEjected,
       });
-    },
+    }
+  };
+
+  listener = await listen({
+    host: settings.host,
+    port: settings.port,
+    tls: settings.tls,
+    onProblem: (problem, details) => log.warn(details, problem),
+    onRequest,
     async onUpgrade(request, reply) {
-      const gate = gateOf(request);
-      if (!gate) return refuseUnrouted(reply.hijack(), view, closing);
+      const { rawHeaders, url = '', httpVersion } = request.raw;
+      const refusal = rules?.refusalOf(url, readHeaders(rawHeaders), httpVersion);
+      if (refusal) {
+        sendProblem(reply.hijack().raw, refusal, undefined, true);
+        return;
+      }
+      const gate = gateOf(request.headers.host, request.raw.url ?? '/');
+      if (!gate) return refuseUnrouted(reply.hijack().raw, view, closing);
       const abort = new AbortController();
       const { socket } = request.raw;
       socket.once('close', () => abort.abort(new Error('the client has gone')));
       gate.meter.arrivals += 1;
-      const upstream = await gate.acquire({ bytes: 0, signal: abort.signal }, () => {});
+      const upstream = gate.take() ?? (await gate.park({ bytes: 0, signal: abort.signal }));
       request.nemuriUpstream = upstream;
       // An open connection counts as in flight for as long as it is open.
-      if (socket.destroyed) gate.release(upstream);
-      else socket.once('close', () => gate.release(upstream));
+      if (socket.destroyed) {
+        gate.release(upstream);
+        return;
+      }
+      upgraded.add(upstream.name, socket);
+      socket.once('close', () => gate.release(upstream));
     },
   });
+
+  if (view.fleet.config) listener.configure(view.fleet.config.proxy);
 
   let sampledAtMs = nowMs();
   const sample = async (stopping: boolean) => {
@@ -160,7 +198,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
         proxy,
         intervalMs: Math.max(1, intervalMs),
         stopping,
-        parked: parking.count,
+        parked: gate.parkedCount,
       };
       const { traceparent } = parking;
       const data = takeSample({ ...about, parkedOldestMs }, gate.meter, gate.upstreams);
@@ -176,78 +214,25 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
 
   return {
     fleet: () => view.fleet,
+    metrics: () => renderMetrics(proxy, gates.values()),
     // Without the bus it goes on serving from memory: only a proxy that knows no servers is not ready.
     notReady: () => (view.fleet.config ? undefined : fleetReadiness(view.fleet, bus)),
     async stop() {
       closing = true;
-      await drainConnections(app, context.settings.stopTimeoutMs - stopReserveMs);
+      await listener?.drain(context.settings.stopTimeoutMs - stopReserveMs);
       await sampler.stop();
       drains.stop();
       await sample(true).catch((error) => log.debug({ error: messageOf(error) }, 'good-bye not said'));
-      await Promise.all([...gates.values()].map((gate) => gate.close()));
-      await app.close();
+      for (const gate of gates.values()) gate.close();
+      await listener?.close();
       await view.close();
     },
   };
 }
 
-function refuseUnrouted(reply: FastifyReply, view: FleetView, closing: boolean): void {
+function refuseUnrouted(response: ServerResponse, view: FleetView, closing: boolean): void {
   const problem = view.fleet.config
     ? problemOf('NEMURI_NO_ROUTE', 'Check the Host header and the path.')
     : problemOf('NEMURI_NOT_CONFIGURED', 'Try again.');
-  sendProblem(reply.raw, problem, problem.status === 503 ? 2 : undefined, closing);
-}
-
-interface Handlers {
-  readonly onRequest: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
-  readonly onUpgrade: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
-}
-
-/** Opens the HTTP side: fastify and @fastify/http-proxy route and upgrade; the exchange itself is ours. */
-async function listen({ host, port }: ProxySettings, handlers: Handlers): Promise<FastifyInstance> {
-  const app = fastify({
-    keepAliveTimeout: clientKeepAliveMs,
-    // Bodies are bounded by each pool's own `maxBodyBytes`.
-    bodyLimit: Number.MAX_SAFE_INTEGER,
-    forceCloseConnections: true,
-    exposeHeadRoutes: false,
-  });
-  app.decorateRequest('nemuriUpstream', undefined);
-  // Bodies of every type stay on the wire until the exchange reads them.
-  app.removeAllContentTypeParsers();
-  for (const method of ['PROPFIND', 'PROPPATCH', 'MKCOL', 'COPY', 'MOVE', 'REPORT']) {
-    app.addHttpMethod(method, { hasBody: true });
-  }
-  await app.register(httpProxy, {
-    httpMethods: app.supportedMethods,
-    replyOptions: {
-      getUpstream: (request) => (request as FastifyRequest).nemuriUpstream?.url ?? anyUpstream,
-    },
-    websocket: true,
-    upstream: '',
-    preHandler: async (request, reply) => {
-      if (request.headers.upgrade?.toLowerCase() === 'websocket') await handlers.onUpgrade(request, reply);
-    },
-    handler: (request: FastifyRequest, reply: FastifyReply) => handlers.onRequest(request, reply),
-  });
-  await app.listen({ host, port });
-  return app;
-}
-
-/**
- * Stops taking connections, then lets those that are open come to their end: each gets the answers it waits for, the
- * last one with `Connection: close`; idle ones time out by themselves, so that no request meets a closing socket.
- */
-async function drainConnections(app: FastifyInstance, patienceMs: number): Promise<void> {
-  const { server } = app;
-  const closed = new Promise<void>((resolve) => {
-    // Node's own http.Server.close would cut idle connections, on which a request may be on its way.
-    NetServer.prototype.close.call(server, () => resolve());
-  });
-  let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, patienceMs));
-  });
-  await Promise.race([closed, patience]);
-  clearTimeout(timer);
+  sendProblem(response, problem, problem.status === 503 ? 2 : undefined, closing);
 }

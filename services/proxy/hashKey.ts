@@ -1,0 +1,22 @@
+import type { IncomingMessage } from 'node:http';
+import { hashOf } from '../../libs/domain/mod.ts';
+
+/** The hash of what chooses a request's server; undefined: the request has no such header or cookie. */
+export function hashOfRequest(
+  request: IncomingMessage,
+  by: 'path' | 'header' | 'cookie',
+  name: string,
+): number | undefined {
+  if (by === 'path') return hashOf(request.url?.split('?', 1)[0] ?? '/');
+  const value =
+    by === 'header' ? request.headers[name.toLowerCase()] : cookieOf(request.headers.cookie, name);
+  return value === undefined ? undefined : hashOf(String(value));
+}
+
+function cookieOf(cookies: string | undefined, name: string): string | undefined {
+  for (const pair of cookies?.split(';') ?? []) {
+    const equals = pair.indexOf('=');
+    if (equals > 0 && pair.slice(0, equals).trim() === name) return pair.slice(equals + 1).trim();
+  }
+  return undefined;
+}
