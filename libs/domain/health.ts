@@ -66,17 +66,17 @@ export function factOfProbes(
 export type SleepProof = { readonly type: 'SleepVerified' | 'SleepContradicted' } | undefined;
 
 /**
- * Rule 6: a sleep is proven when the hardware is off and the server silent to a probe. One that still answers when
+ * Rule 6: a sleep is proven when the hardware is off and the server silent, to a probe and by itself. One that still speaks when
  * `sleepProofTimeoutMs` have passed contradicts its hardware.
  */
 export function proofOfSleep(
   server: ServerState,
-  answered: boolean,
+  spoke: boolean,
   timeoutMs: number,
   nowMs: number,
 ): SleepProof {
   if (server.powerState !== 'off') return undefined;
-  if (!answered) return awaitsSleepProof(server) ? { type: 'SleepVerified' } : undefined;
+  if (!spoke) return awaitsSleepProof(server) ? { type: 'SleepVerified' } : undefined;
   const overdue = nowMs - server.sinceMs >= timeoutMs;
   return overdue && server.lifecycle === 'stopping' ? { type: 'SleepContradicted' } : undefined;
 }

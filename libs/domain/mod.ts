@@ -2,6 +2,7 @@ export * from './demand.ts';
 export * from './energy.ts';
 export * from './fleet.ts';
 export * from './health.ts';
+export * from './heartbeat.ts';
 export * from './liveness.ts';
 export * from './planner.ts';
 export * from './powerControl.ts';

@@ -1,8 +1,10 @@
+import { isWithdrawn } from './heartbeat.ts';
 import type { ServerState } from './server.ts';
 
-/** May new requests go to this server? Ready, healthy and not cordoned. */
+/** May new requests go to this server? Ready, healthy, not cordoned, and not withdrawn by its own word. */
 export function takesRequests(server: ServerState): boolean {
-  return server.lifecycle === 'ready' && server.health === 'healthy' && !server.cordoned;
+  const serves = server.lifecycle === 'ready' && server.health === 'healthy';
+  return serves && !server.cordoned && !isWithdrawn(server);
 }
 
 /** What a proxy knows of a server when it has to choose one. */

@@ -1,4 +1,5 @@
 import type { RecordedEvent } from '../events/mod.ts';
+import { evolveHeartbeat, type HeartbeatState, rebootsWhileServing } from './heartbeat.ts';
 
 /** What the hardware says (Redfish terms). */
 export type PowerState = 'on' | 'off' | 'poweringOn' | 'poweringOff' | 'unknown';
@@ -30,6 +31,8 @@ export interface SleepInProgress {
   readonly attemptedAtMs: number;
   readonly attemptFailed: boolean;
   readonly forced: boolean;
+  /** Who was told to switch it off, once that was tried. */
+  readonly driver?: string;
   /** What each proxy says of this drain. */
   readonly proxies: Readonly<Record<string, DrainState>>;
   readonly traceparent?: string;
@@ -51,6 +54,10 @@ export interface ServerState {
   readonly quarantinedUntilMs?: number;
   /** Until when some proxy sends it nothing, because its connection was dead. */
   readonly ejectedUntilMs?: number;
+  /** What it says of itself, once it has spoken. */
+  readonly heartbeat?: HeartbeatState;
+  /** Since when it is known to go down by itself; until it is up again it gets nothing new. Epoch ms. */
+  readonly shutdownAnnouncedAtMs?: number;
   readonly failedWakes: number;
   /** Epoch ms of the last sleeps (wear), newest last. */
   readonly sleptAtMs: readonly number[];
@@ -114,7 +121,8 @@ function trace(event: RecordedEvent): { traceparent?: string } {
 
 /** Folds one event about a server into its state. Events that do not concern the state leave it as it is. */
 export function evolveServer(server: ServerState, event: RecordedEvent): ServerState {
-  return evolveWake(evolveSleep(evolveTruth(server, event), event), event);
+  const rebooted = rebootsWhileServing(server, event) ? warmUp(server, event.timeMs) : server;
+  return evolveHeartbeat(evolveWake(evolveSleep(evolveTruth(rebooted, event), event), event), event);
 }
 
 function evolveWake(server: ServerState, event: RecordedEvent): ServerState {
@@ -203,8 +211,8 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
     }
     case 'SleepAttempted': {
       if (sleep?.sleepId !== event.data.sleepId) return server;
-      const { attempt, forced } = event.data;
-      const tried = { ...sleep, attempt, forced, attemptedAtMs: event.timeMs, attemptFailed: false };
+      const { attempt, forced, driver } = event.data;
+      const tried = { ...sleep, attempt, forced, driver, attemptedAtMs: event.timeMs, attemptFailed: false };
       return { ...enter(server, 'stopping', event.timeMs), sleep: tried };
     }
     case 'SleepAttemptFailed':
@@ -270,6 +278,11 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
 export function awaitsSleepProof(server: ServerState): boolean {
   if (server.powerState !== 'off') return false;
   return server.lifecycle === 'stopping' || (server.lifecycle === 'failed' && server.failedWakes === 0);
+}
+
+/** It is another boot than the one that was ready: looked at as one that wakes. */
+function warmUp(server: ServerState, nowMs: number): ServerState {
+  return { ...enter(drop(server, 'sleep', 'readyAtMs'), 'waking', nowMs), health: 'unknown' };
 }
 
 function poweredOn(server: ServerState, nowMs: number): ServerState {

@@ -76,6 +76,11 @@ export const BoundsSchema = settings(
     proxyLeaseMs: durationMs(10_000, 'A proxy silent for longer blocks every sleep'),
     proxyGoneMs: durationMs(120_000, 'A proxy silent for longer is taken for gone'),
     healthLeaseMs: durationMs(10_000, 'Health silent for longer blocks every sleep'),
+    heartbeatIntervalMs: durationMs(2_000, 'Between two heartbeats of a server'),
+    heartbeatLeaseMs: durationMs(
+      7_000,
+      'A server that spoke and is silent for longer has lost its heartbeat',
+    ),
     quarantineMs: durationMs(300_000, 'First quarantine of a server whose wake failed; doubles each time'),
     maxQuarantineMs: durationMs(6 * 3_600_000, 'The longest quarantine'),
     sleepProofTimeoutMs: durationMs(

@@ -14,6 +14,7 @@ export const subjectFilters = {
   load: `${root}.load.>`,
   probe: `${root}.probe.*`,
   meter: `${root}.meter.*`,
+  heartbeat: `${root}.heartbeat.*`,
   everything: `${root}.>`,
 } as const;
 
@@ -23,10 +24,12 @@ const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   power: 'FLEET',
   health: 'FLEET',
   traffic: 'FLEET',
+  agent: 'FLEET',
   operator: 'FLEET',
   load: 'TELEMETRY',
   probe: 'TELEMETRY',
   meter: 'TELEMETRY',
+  heartbeat: 'TELEMETRY',
 };
 
 /** The stream that keeps events of this type. */
@@ -58,6 +61,8 @@ export function subjectOf(event: EventDraft): string {
       return healthSubject(field(data, 'server'));
     case 'traffic':
       return `${root}.state.${field(data, 'server')}.traffic.${field(data, 'proxy')}`;
+    case 'agent':
+      return `${root}.state.${field(data, 'server')}.agent`;
     case 'operator':
       return 'server' in data
         ? `${root}.operator.server.${data.server}`
@@ -68,6 +73,8 @@ export function subjectOf(event: EventDraft): string {
       return `${root}.probe.${field(data, 'prober')}`;
     case 'meter':
       return `${root}.meter.${field(data, 'server')}`;
+    case 'heartbeat':
+      return `${root}.heartbeat.${field(data, 'server')}`;
   }
 }
 

@@ -54,6 +54,7 @@ const methodOrders: readonly Order[] = [
 const boundsOrders: readonly Order[] = [
   { smaller: 'quarantineMs', larger: 'maxQuarantineMs', why: 'it only gets longer' },
   { smaller: 'sampleIntervalMs', larger: 'proxyLeaseMs', why: 'each proxy would always seem silent' },
+  { smaller: 'heartbeatIntervalMs', larger: 'heartbeatLeaseMs', why: 'each server would always seem silent' },
   { smaller: 'proxyLeaseMs', larger: 'proxyGoneMs', why: 'silent comes before gone' },
 ];
 

@@ -4,6 +4,7 @@ import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createLatencyHistogram } from '../../libs/runtime/latency.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
+import { followHeartbeats } from './heartbeats.ts';
 import type { ProbeResult } from './probe.ts';
 import { startProber } from './prober.ts';
 
@@ -32,8 +33,17 @@ export async function startHealth(context: ServiceContext): Promise<RunningServi
     latency.record(result.latencyMs);
   };
 
+  const heartbeats = await followHeartbeats({ bus, log, nowMs, view });
   const probers = createCrew((server) =>
-    startProber(server, { view, log, nowMs, random: Math.random, dispatcher, onProbe }),
+    startProber(server, {
+      view,
+      log,
+      nowMs,
+      random: Math.random,
+      dispatcher,
+      onProbe,
+      speaks: heartbeats.speaks,
+    }),
   );
   const keepProbers = () => probers.keep(Object.keys(view.fleet.servers));
   keepProbers();
@@ -71,6 +81,7 @@ export async function startHealth(context: ServiceContext): Promise<RunningServi
     async stop() {
       await sampler.stop();
       await probers.stop();
+      await heartbeats.stop();
       await dispatcher.close();
       await view.close();
     },

@@ -30,6 +30,8 @@ export interface ProberOptions {
   readonly random: () => number;
   readonly dispatcher: Dispatcher;
   readonly onProbe: (result: ProbeResult) => void;
+  /** Was a heartbeat of this server heard of late? */
+  readonly speaks: (server: string) => boolean;
 }
 
 export interface Prober {
@@ -84,7 +86,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
     // What the server was asked as does not hold any more: the answer is about another life of it.
     if (!after || after.state.lifecycle !== before.state.lifecycle || purposeNow() !== purpose) return;
     count = countProbe(count, result.ok);
-    const fact = factOf(after, purpose, count, result, nowMs());
+    const fact = factOf(after, purpose, count, result, options.speaks(server), nowMs());
     if (fact && (await view.record(fact, publishTimeoutMs)))
       log.info({ server, detail: result.detail }, fact.type);
   };
@@ -106,12 +108,15 @@ function factOf(
   purpose: ProbePurpose,
   count: ProbeCount,
   result: ProbeResult,
+  speaks: boolean,
   nowMs: number,
 ): EventDraft | undefined {
   const about = { server: state.name, pool: state.pool };
   if (purpose === 'sleepProof') {
-    const proof = proofOfSleep(state, result.answered, bounds.sleepProofTimeoutMs, nowMs);
-    return proof && { ...proof, data: { ...about, evidence: `hardware off; probe: ${result.detail}` } };
+    const proof = proofOfSleep(state, result.answered || speaks, bounds.sleepProofTimeoutMs, nowMs);
+    const heartbeat = state.heartbeat ? `; heartbeat: ${speaks ? 'heard' : 'silent'}` : '';
+    const evidence = `hardware off; probe: ${result.detail}${heartbeat}`;
+    return proof && { ...proof, data: { ...about, evidence } };
   }
   const fact = factOfProbes(state, count, pool.healthCheck);
   if (!fact) return undefined;
