@@ -8,5 +8,13 @@ export {
   type StoredMessage,
 } from './codec.ts';
 export * from './fleetConfig.ts';
-export { healthSubject, powerSubject, streamOf, streams, subjectFilters, subjectOf } from './subjects.ts';
+export {
+  healthSubject,
+  powerSubject,
+  questionSubject,
+  streamOf,
+  streams,
+  subjectFilters,
+  subjectOf,
+} from './subjects.ts';
 export { type Upcaster, type Upcasters, upcast, upcasters } from './upcast.ts';

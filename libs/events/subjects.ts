@@ -47,6 +47,11 @@ export function healthSubject(server: string): string {
   return `${root}.state.${server}.health`;
 }
 
+/** Where a server's agent is asked. In no stream: a question that nobody hears now is gone. */
+export function questionSubject(server: string): string {
+  return `${root}.ask.${server}`;
+}
+
 /** The subject a fact is published on: `nemuri.<kind>.<whom it is about>[.<who says it>]`. */
 export function subjectOf(event: EventDraft): string {
   const { data } = event;
