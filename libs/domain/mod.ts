@@ -1,3 +1,5 @@
+export * from './agentCheck.ts';
+export * from './agentSleep.ts';
 export * from './demand.ts';
 export * from './energy.ts';
 export * from './fleet.ts';

@@ -216,6 +216,7 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
       return { ...enter(server, 'stopping', event.timeMs), sleep: tried };
     }
     case 'SleepAttemptFailed':
+    case 'SleepOrderFailed':
       return sleep?.sleepId === event.data.sleepId
         ? { ...server, sleep: { ...sleep, attemptFailed: true } }
         : server;

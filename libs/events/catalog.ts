@@ -152,6 +152,8 @@ export const catalog = {
 
   /** The machine is about to go down: it gets nothing new from now on, before its sockets close. */
   ServerShutdownAnnounced: define('agent', { ...server, bootId: BootId, reason: Reason }),
+  /** Its agent took the order to put it to sleep and could not carry it out. */
+  SleepOrderFailed: define('agent', { ...server, sleepId: Id, error: Reason }),
 
   ServerDrainStarted: define('traffic', { ...traffic, sleepId: Id, inFlight: Count }),
   /** This proxy has nothing in flight on the server and sends nothing new. */

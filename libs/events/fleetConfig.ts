@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { HealthCheckSchema } from './config/health.ts';
 import { PlannerSchema } from './config/planner.ts';
-import { EnergyModelSchema, RedfishMethodSchema } from './config/power.ts';
+import { AgentMethodSchema, EnergyModelSchema, RedfishMethodSchema } from './config/power.ts';
 import { ForwardingSchema, ParkingSchema, RouteSchema } from './config/proxy.ts';
 import { byName, durationMs, NamePattern, settings, strictObject, UrlPattern } from './config/shared.ts';
 
@@ -46,7 +46,7 @@ export const ServerConfigSchema = strictObject(
       Type.Integer({ minimum: 1, description: 'Requests at once; more are parked' }),
     ),
     energy: EnergyModelSchema,
-    power: Type.Array(RedfishMethodSchema, {
+    power: Type.Array(Type.Union([RedfishMethodSchema, AgentMethodSchema]), {
       default: [],
       maxItems: 8,
       description:
@@ -107,7 +107,8 @@ export type FleetConfig = Static<typeof FleetConfigSchema>;
 export type PoolConfig = Static<typeof PoolConfigSchema>;
 export type ServerConfig = Static<typeof ServerConfigSchema>;
 export type RedfishMethod = Static<typeof RedfishMethodSchema>;
-export type PowerMethod = RedfishMethod;
+export type AgentMethod = Static<typeof AgentMethodSchema>;
+export type PowerMethod = RedfishMethod | AgentMethod;
 export type EnergyModel = Static<typeof EnergyModelSchema>;
 export type Bounds = Static<typeof BoundsSchema>;
 export type HealthCheckConfig = PoolConfig['healthCheck'];

@@ -8,8 +8,10 @@ export {
   type StoredMessage,
 } from './codec.ts';
 export * from './fleetConfig.ts';
+export * from './question.ts';
 export {
   healthSubject,
+  loadFilterOf,
   powerSubject,
   questionSubject,
   streamOf,

@@ -18,6 +18,11 @@ export const subjectFilters = {
   everything: `${root}.>`,
 } as const;
 
+/** The load of one pool only, by every proxy. */
+export function loadFilterOf(pool: string): string {
+  return `${root}.load.${pool}.*`;
+}
+
 const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   config: 'FLEET',
   decision: 'FLEET',

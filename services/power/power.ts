@@ -1,15 +1,14 @@
 import {
-  healthSeen,
   type Liveness,
   nobodySeen,
   type PowerAction,
   planPower,
   powerRefusals,
-  proxySeen,
   type ServerView,
   serverViewOf,
+  witness,
 } from '../../libs/domain/mod.ts';
-import { type EventOf, type RecordedEvent, subjectFilters } from '../../libs/events/mod.ts';
+import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
@@ -41,7 +40,7 @@ interface ServerLoads {
 export async function startPower(
   context: ServiceContext,
   makeDriver: MakeDriver = (server, method) =>
-    createDriver(server, method, { resolveSecret, now: context.nowMs }),
+    createDriver(server, method, { resolveSecret, now: context.nowMs, ask: context.bus.ask }),
 ): Promise<RunningService> {
   const { bus, log, nowMs } = context;
   const view = await openFleetView({
@@ -172,12 +171,6 @@ export async function startPower(
       await view.close();
     },
   };
-}
-
-function witness(liveness: Liveness, event: RecordedEvent): Liveness {
-  if (event.type === 'LoadSampled')
-    return proxySeen(liveness, event.data.proxy, event.timeMs, event.data.stopping);
-  return event.type === 'ProbesSampled' ? healthSeen(liveness, event.timeMs) : liveness;
 }
 
 function createServerLoads(): ServerLoads {

@@ -116,6 +116,7 @@ export const sampleData: { readonly [T in EventType]: EventData<T> } = {
   ServerWished: { ...about, wish: 'drain', weightPercent: 50, maxInFlight: 30 },
   ServerShutdownCalledOff: { ...about, reason: 'test' },
   ServerShutdownAnnounced: { ...about, bootId: 'b1', reason: 'test' },
+  SleepOrderFailed: { ...about, sleepId: 'z1', error: 'exit code 1' },
   ServerDrainStarted: { ...about, proxy: 'p1', sleepId: 'z1', inFlight: 1 },
   ServerDrained: { ...about, proxy: 'p1', sleepId: 'z1', elapsedMs: 1 },
   DrainTimedOut: { ...about, proxy: 'p1', sleepId: 'z1', inFlight: 1 },
