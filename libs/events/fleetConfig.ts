@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { HealthCheckSchema } from './config/health.ts';
+import { HealthCheckSchema, HeartbeatSchema } from './config/health.ts';
 import { PlannerSchema } from './config/planner.ts';
 import { AgentMethodSchema, EnergyModelSchema, RedfishMethodSchema } from './config/power.ts';
 import { ForwardingSchema, ParkingSchema, RouteSchema } from './config/proxy.ts';
@@ -45,6 +45,7 @@ export const ServerConfigSchema = strictObject(
     maxInFlight: Type.Optional(
       Type.Integer({ minimum: 1, description: 'Requests at once; more are parked' }),
     ),
+    heartbeat: HeartbeatSchema,
     energy: EnergyModelSchema,
     power: Type.Array(Type.Union([RedfishMethodSchema, AgentMethodSchema]), {
       default: [],
@@ -81,6 +82,12 @@ export const BoundsSchema = settings(
       7_000,
       'A server that spoke and is silent for longer has lost its heartbeat',
     ),
+    maxHeartbeatsPerMinute: Type.Integer({
+      minimum: 1,
+      maximum: 60_000,
+      default: 120,
+      description: 'Of one server over HTTP; more get 429',
+    }),
     quarantineMs: durationMs(300_000, 'First quarantine of a server whose wake failed; doubles each time'),
     maxQuarantineMs: durationMs(6 * 3_600_000, 'The longest quarantine'),
     sleepProofTimeoutMs: durationMs(

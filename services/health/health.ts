@@ -4,19 +4,30 @@ import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createLatencyHistogram } from '../../libs/runtime/latency.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
+import { askAgentChecks } from './agentChecks.ts';
+import { listenForHeartbeats } from './heartbeatHttp.ts';
 import { followHeartbeats } from './heartbeats.ts';
 import type { ProbeResult } from './probe.ts';
 import { startProber } from './prober.ts';
+import { type HealthSettings, healthSettings } from './settings.ts';
 
 /** A sign of life that could not be sent in this time is not worth sending. */
 const publishTimeoutMs = 2_000;
 const idleSampleIntervalMs = 1_000;
 
+export interface RunningHealth extends RunningService {
+  /** Where servers without an agent say that they are up. */
+  readonly heartbeatUrl: string | undefined;
+}
+
 /**
  * The health checker: probes every server that may serve or is coming back, and proves the sleep of those that
  * are off. A server that sleeps is left alone.
  */
-export async function startHealth(context: ServiceContext): Promise<RunningService> {
+export async function startHealth(
+  context: ServiceContext,
+  { heartbeatListen }: HealthSettings = healthSettings(process.env),
+): Promise<RunningHealth> {
   const { bus, log, nowMs, settings } = context;
   const view = await openFleetView({
     bus,
@@ -34,6 +45,9 @@ export async function startHealth(context: ServiceContext): Promise<RunningServi
   };
 
   const heartbeats = await followHeartbeats({ bus, log, nowMs, view });
+  const http =
+    heartbeatListen && (await listenForHeartbeats({ bus, log, nowMs, view, listen: heartbeatListen }));
+  const agentChecks = askAgentChecks({ bus, log, nowMs, view });
   const probers = createCrew((server) =>
     startProber(server, {
       view,
@@ -76,11 +90,14 @@ export async function startHealth(context: ServiceContext): Promise<RunningServi
   });
 
   return {
+    heartbeatUrl: http?.url,
     fleet: () => view.fleet,
     notReady: () => fleetReadiness(view.fleet, bus),
     async stop() {
       await sampler.stop();
       await probers.stop();
+      await http?.close();
+      await agentChecks.stop();
       await heartbeats.stop();
       await dispatcher.close();
       await view.close();

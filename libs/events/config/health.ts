@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { durationMs, settings, strictObject } from './shared.ts';
+import { durationMs, SecretReference, settings, strictObject } from './shared.ts';
 
 const HttpProbeSchema = strictObject({
   kind: Type.Literal('http'),
@@ -39,4 +39,18 @@ export const HealthCheckSchema = settings(
     }),
   },
   'Active probes',
+);
+
+export const HeartbeatSchema = settings(
+  {
+    token: Type.Optional(SecretReference),
+    agentCheckPort: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 65_535,
+        description: 'TCP port of an HAProxy agent check that is asked',
+      }),
+    ),
+  },
+  'How a server without the agent speaks: by HTTP with a token, or when asked; one with the agent needs nothing here',
 );
