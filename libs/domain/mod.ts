@@ -1,5 +1,6 @@
 export * from './agentCheck.ts';
 export * from './agentSleep.ts';
+export * from './contradictions.ts';
 export * from './demand.ts';
 export * from './energy.ts';
 export * from './fleet.ts';
@@ -11,3 +12,4 @@ export * from './powerControl.ts';
 export * from './routing.ts';
 export * from './server.ts';
 export { sleepRefusals, validDecision } from './sleepPermission.ts';
+export * from './truth.ts';

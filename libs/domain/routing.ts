@@ -1,10 +1,11 @@
+import { isInStorm } from './contradictions.ts';
 import { isWithdrawn } from './heartbeat.ts';
 import type { ServerState } from './server.ts';
 
 /** May new requests go to this server? Ready, healthy, not cordoned, and not withdrawn by its own word. */
 export function takesRequests(server: ServerState): boolean {
   const serves = server.lifecycle === 'ready' && server.health === 'healthy';
-  return serves && !server.cordoned && !isWithdrawn(server);
+  return serves && !server.cordoned && !isWithdrawn(server) && !isInStorm(server);
 }
 
 /** What a proxy knows of a server when it has to choose one. */

@@ -1,4 +1,5 @@
 import type { RecordedEvent } from '../events/mod.ts';
+import { type Contradictions, evolveContradictions } from './contradictions.ts';
 import { evolveHeartbeat, type HeartbeatState, rebootsWhileServing } from './heartbeat.ts';
 
 /** What the hardware says (Redfish terms). */
@@ -58,6 +59,8 @@ export interface ServerState {
   readonly heartbeat?: HeartbeatState;
   /** Since when it is known to go down by itself; until it is up again it gets nothing new. Epoch ms. */
   readonly shutdownAnnouncedAtMs?: number;
+  /** Witnesses that disagree about it. */
+  readonly contradictions?: Contradictions;
   readonly failedWakes: number;
   /** Epoch ms of the last sleeps (wear), newest last. */
   readonly sleptAtMs: readonly number[];
@@ -122,7 +125,8 @@ function trace(event: RecordedEvent): { traceparent?: string } {
 /** Folds one event about a server into its state. Events that do not concern the state leave it as it is. */
 export function evolveServer(server: ServerState, event: RecordedEvent): ServerState {
   const rebooted = rebootsWhileServing(server, event) ? warmUp(server, event.timeMs) : server;
-  return evolveHeartbeat(evolveWake(evolveSleep(evolveTruth(rebooted, event), event), event), event);
+  const life = evolveWake(evolveSleep(evolveTruth(rebooted, event), event), event);
+  return evolveContradictions(evolveHeartbeat(life, event), event);
 }
 
 function evolveWake(server: ServerState, event: RecordedEvent): ServerState {

@@ -25,6 +25,15 @@ const saying = {
   weightPercent: Type.Optional(Type.Number({ minimum: 0, maximum: 1_000 })),
   maxInFlight: Type.Optional(Count),
 };
+const ContradictionName = Type.Union([
+  Type.Literal('zombie'),
+  Type.Literal('ghost'),
+  Type.Literal('halfDead'),
+  Type.Literal('lyingBmc'),
+  Type.Literal('splitView'),
+  Type.Literal('clockJump'),
+  Type.Literal('restartStorm'),
+]);
 const BootId = Type.Optional(Id);
 
 const LatencySchema = Type.Object({ p50: DurationMs, p95: DurationMs, p99: DurationMs, max: DurationMs });
@@ -149,6 +158,21 @@ export const catalog = {
   ServerWished: define('health', { ...server, ...saying }),
   /** It had announced its shutdown, and speaks on from the same boot without one. */
   ServerShutdownCalledOff: define('health', { ...server, reason: Reason }),
+
+  /** The witnesses of a server can't all be right; until `settleByMs` a verdict falls. */
+  ContradictionDetected: define('health', {
+    ...server,
+    contradiction: ContradictionName,
+    evidence: Reason,
+    settleByMs: EpochMs,
+  }),
+  /** They agree again, or their time was over and the verdict holds until they do. */
+  ContradictionSettled: define('health', {
+    ...server,
+    contradiction: ContradictionName,
+    agreed: Type.Boolean(),
+    verdict: Reason,
+  }),
 
   /** The machine is about to go down: it gets nothing new from now on, before its sockets close. */
   ServerShutdownAnnounced: define('agent', { ...server, bootId: BootId, reason: Reason }),

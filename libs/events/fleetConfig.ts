@@ -94,6 +94,17 @@ export const BoundsSchema = settings(
       60_000,
       'From hardware off until something that still answers is a contradiction',
     ),
+    contradictionConfirmMs: durationMs(1_500, 'Witnesses that disagree for shorter are only late'),
+    contradictionSettleMs: durationMs(30_000, 'From a contradiction until a verdict falls'),
+    restartStormBoots: Type.Integer({
+      minimum: 2,
+      maximum: 60,
+      default: 3,
+      description:
+        'Boots nobody asked for within restartStormWindowMs: a storm, and no requests until it stands',
+    }),
+    restartStormWindowMs: durationMs(600_000, 'See restartStormBoots'),
+    clockJumpMs: durationMs(5_000, "A server's clock that moved by more between two heartbeats has jumped"),
     busLostMs: durationMs(30_000, 'The bus away for longer: the power service fails awake by itself'),
   },
   'Named bounds; nothing grows or repeats without one',

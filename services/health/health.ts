@@ -1,15 +1,18 @@
 import { Agent } from 'undici';
+import type { HeartbeatWitness, Observation, ServerState } from '../../libs/domain/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createLatencyHistogram } from '../../libs/runtime/latency.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { askAgentChecks } from './agentChecks.ts';
+import { holdsBack, watchContradictions } from './contradictions.ts';
 import { listenForHeartbeats } from './heartbeatHttp.ts';
 import { followHeartbeats } from './heartbeats.ts';
 import type { ProbeResult } from './probe.ts';
 import { startProber } from './prober.ts';
 import { type HealthSettings, healthSettings } from './settings.ts';
+import { followTraffic } from './traffic.ts';
 
 /** A sign of life that could not be sent in this time is not worth sending. */
 const publishTimeoutMs = 2_000;
@@ -48,6 +51,21 @@ export async function startHealth(
   const http =
     heartbeatListen && (await listenForHeartbeats({ bus, log, nowMs, view, listen: heartbeatListen }));
   const agentChecks = askAgentChecks({ bus, log, nowMs, view });
+  const traffic = await followTraffic({ bus, log, nowMs, view });
+  const observe = (state: ServerState): Observation => ({
+    lifecycle: state.lifecycle,
+    power: state.powerState,
+    heartbeat: heartbeatWitness(state, heartbeats.speaks, view.fleet.config?.bounds.contradictionConfirmMs),
+    probe: probers.get(state.name)?.witness ?? 'none',
+    traffic: traffic.witness(state.name),
+  });
+  const contradictions = watchContradictions({
+    log,
+    nowMs,
+    view,
+    observe,
+    clockJumpedMs: heartbeats.clockJumpedMs,
+  });
   const probers = createCrew((server) =>
     startProber(server, {
       view,
@@ -57,6 +75,7 @@ export async function startHealth(
       dispatcher,
       onProbe,
       speaks: heartbeats.speaks,
+      holdsBack: (state) => holdsBack(state, contradictions.verdict(state)),
     }),
   );
   const keepProbers = () => probers.keep(Object.keys(view.fleet.servers));
@@ -96,6 +115,8 @@ export async function startHealth(
     async stop() {
       await sampler.stop();
       await probers.stop();
+      await contradictions.stop();
+      await traffic.stop();
       await http?.close();
       await agentChecks.stop();
       await heartbeats.stop();
@@ -103,4 +124,15 @@ export async function startHealth(
       await view.close();
     },
   };
+}
+
+/** What was heard before the hardware went off, or just after, says nothing of one that is off. */
+function heartbeatWitness(
+  state: ServerState,
+  speaks: (server: string, sinceMs?: number) => boolean,
+  lateMs = 0,
+): HeartbeatWitness {
+  if (!state.heartbeat) return 'none';
+  const isDown = state.powerState === 'off' || state.lifecycle === 'asleep';
+  return speaks(state.name, isDown ? state.sinceMs + lateMs : 0) ? 'speaks' : 'silent';
 }

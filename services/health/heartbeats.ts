@@ -1,7 +1,9 @@
 import type { Subscription } from '../../libs/bus/mod.ts';
 import {
+  clockJumped,
   factOfHeartbeat,
   factOfSilence,
+  type Hearing,
   type HeartbeatFact,
   type ServerState,
 } from '../../libs/domain/mod.ts';
@@ -19,8 +21,10 @@ const looksPerLease = 8;
 
 /** What the servers say of themselves: followed, and published where it is news. */
 export interface Heartbeats {
-  /** Was it heard within the lease, by the clock of this process? */
-  speaks(server: string): boolean;
+  /** Was it heard within the lease, by the clock of this process? With `sinceMs`: also after that time. */
+  speaks(server: string, sinceMs?: number): boolean;
+  /** Epoch ms at which its clock was last found to have jumped between two heartbeats. */
+  clockJumpedMs(server: string): number | undefined;
   stop(): Promise<void>;
 }
 
@@ -33,6 +37,8 @@ export async function followHeartbeats(options: HeartbeatsOptions): Promise<Hear
   const { bus, log, nowMs, view } = options;
   let listeningSinceMs = nowMs();
   const heardMs = new Map<string, number>();
+  const hearings = new Map<string, Hearing>();
+  const jumpedMs = new Map<string, number>();
   const busy = new Map<string, Promise<void>>();
   /** The latest of each server that came while a fact about it was on its way. */
   const waiting = new Map<string, EventOf<'HeartbeatSent'>>();
@@ -63,9 +69,18 @@ export async function followHeartbeats(options: HeartbeatsOptions): Promise<Hear
     if (busy.has(state.name)) waiting.set(state.name, event);
     else publish(state, factOfHeartbeat(state, event.data, event.timeMs));
   };
+  const followClock = ({ data: { server }, timeMs }: EventOf<'HeartbeatSent'>) => {
+    const hearing = { sentMs: timeMs, heardMs: nowMs() };
+    const before = hearings.get(server);
+    const { clockJumpMs } = view.fleet.config?.bounds ?? {};
+    if (before && clockJumpMs && clockJumped(before, hearing, clockJumpMs))
+      jumpedMs.set(server, hearing.heardMs);
+    hearings.set(server, hearing);
+  };
   const hear = (event: EventOf<'HeartbeatSent'>) => {
     if (!stateOf(view, event.data.server)) return;
     heardMs.set(event.data.server, nowMs());
+    followClock(event);
     judge(event);
   };
   const subscription: Subscription = await bus.subscribe({
@@ -83,9 +98,11 @@ export async function followHeartbeats(options: HeartbeatsOptions): Promise<Hear
       if (bus.lostSinceMs !== undefined) {
         listeningSinceMs = nowMs();
         heardMs.clear();
+        hearings.clear();
         return;
       }
-      for (const server of heardMs.keys()) if (!stateOf(view, server)) heardMs.delete(server);
+      for (const map of [heardMs, hearings, jumpedMs])
+        for (const server of map.keys()) if (!stateOf(view, server)) map.delete(server);
       for (const state of Object.values(view.fleet.servers)) {
         if (!busy.has(state.name)) publish(state, factOfSilence(state, silentMs(state.name), leaseMs()));
       }
@@ -94,7 +111,8 @@ export async function followHeartbeats(options: HeartbeatsOptions): Promise<Hear
     onError: (error) => log.warn({ error: messageOf(error) }, 'heartbeats not looked at'),
   });
   return {
-    speaks: (server) => heardMs.has(server) && silentMs(server) <= leaseMs(),
+    speaks: (server, sinceMs = 0) => (heardMs.get(server) ?? 0) > sinceMs && silentMs(server) <= leaseMs(),
+    clockJumpedMs: (server) => jumpedMs.get(server),
     async stop() {
       await watch.stop();
       await subscription.stop();

@@ -5,6 +5,7 @@ import {
   noProbes,
   type ProbeCount,
   type ProbePurpose,
+  type ProbeWitness,
   probeDelayMs,
   probePurpose,
   proofOfSleep,
@@ -32,9 +33,13 @@ export interface ProberOptions {
   readonly onProbe: (result: ProbeResult) => void;
   /** Was a heartbeat of this server heard of late? */
   readonly speaks: (server: string) => boolean;
+  /** Is the probes' word against a server held back, because others are served well by it? */
+  readonly holdsBack: (state: ServerState) => boolean;
 }
 
 export interface Prober {
+  /** What the probes say by now: not one of them, but as many in a row as it takes. */
+  readonly witness: ProbeWitness;
   /** Something about the server changed: look now if it is to be looked at otherwise than before. */
   nudge(): void;
   stop(): Promise<void>;
@@ -52,6 +57,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
   const { view, log, nowMs } = options;
   let count: ProbeCount = noProbes;
   let counted: ProbePurpose = 'none';
+  let witness: ProbeWitness = 'none';
 
   const known = (): Known | undefined => {
     const { config } = view.fleet;
@@ -76,6 +82,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
     const before = known();
     const purpose = purposeNow();
     if (purpose !== counted) count = noProbes;
+    if (purpose === 'none') witness = 'none';
     counted = purpose;
     if (!before || purpose === 'none') return;
     const { healthCheck } = before.pool;
@@ -86,6 +93,8 @@ export function startProber(server: string, options: ProberOptions): Prober {
     // What the server was asked as does not hold any more: the answer is about another life of it.
     if (!after || after.state.lifecycle !== before.state.lifecycle || purposeNow() !== purpose) return;
     count = countProbe(count, result.ok);
+    witness = witnessOf(witness, count, result, healthCheck.fall);
+    if (count.bad >= healthCheck.fall && options.holdsBack(after.state)) return;
     const fact = factOf(after, purpose, count, result, options.speaks(server), nowMs());
     if (fact && (await view.record(fact, publishTimeoutMs)))
       log.info({ server, detail: result.detail }, fact.type);
@@ -96,11 +105,21 @@ export function startProber(server: string, options: ProberOptions): Prober {
     onError: (error) => log.warn({ server, error: messageOf(error) }, 'health fact not stored'),
   });
   return {
+    get witness() {
+      return witness;
+    },
     nudge: () => {
       if (purposeNow() !== counted) loop.wakeUp();
     },
     stop: () => loop.stop(),
   };
+}
+
+/** One bad probe is no word yet; one good one is. */
+function witnessOf(before: ProbeWitness, count: ProbeCount, result: ProbeResult, fall: number): ProbeWitness {
+  if (result.ok) return 'good';
+  if (count.bad < fall && (before === 'good' || before === 'none')) return before;
+  return result.answered ? 'bad' : 'silent';
 }
 
 function factOf(

@@ -115,6 +115,8 @@ export const sampleData: { readonly [T in EventType]: EventData<T> } = {
   ServerRebooted: { ...about, previousBootId: 'b1', bootId: 'b2', wish: 'ready' },
   ServerWished: { ...about, wish: 'drain', weightPercent: 50, maxInFlight: 30 },
   ServerShutdownCalledOff: { ...about, reason: 'test' },
+  ContradictionDetected: { ...about, contradiction: 'ghost', evidence: 'test', settleByMs: startMs + 30_000 },
+  ContradictionSettled: { ...about, contradiction: 'ghost', agreed: true, verdict: 'test' },
   ServerShutdownAnnounced: { ...about, bootId: 'b1', reason: 'test' },
   SleepOrderFailed: { ...about, sleepId: 'z1', error: 'exit code 1' },
   ServerDrainStarted: { ...about, proxy: 'p1', sleepId: 'z1', inFlight: 1 },
