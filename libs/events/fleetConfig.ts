@@ -94,6 +94,12 @@ export const BoundsSchema = settings(
       60_000,
       'From hardware off until something that still answers is a contradiction',
     ),
+    maxConcurrentProbes: Type.Integer({
+      minimum: 1,
+      maximum: 10_000,
+      default: 512,
+      description: 'Probes at once; more wait their turn',
+    }),
     contradictionConfirmMs: durationMs(1_500, 'Witnesses that disagree for shorter are only late'),
     contradictionSettleMs: durationMs(30_000, 'From a contradiction until a verdict falls'),
     restartStormBoots: Type.Integer({

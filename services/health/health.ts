@@ -1,4 +1,3 @@
-import { Agent } from 'undici';
 import type { HeartbeatWitness, Observation, ServerState } from '../../libs/domain/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
@@ -13,6 +12,7 @@ import type { ProbeResult } from './probe.ts';
 import { startProber } from './prober.ts';
 import { type HealthSettings, healthSettings } from './settings.ts';
 import { followTraffic } from './traffic.ts';
+import { createTurns } from './turns.ts';
 
 /** A sign of life that could not be sent in this time is not worth sending. */
 const publishTimeoutMs = 2_000;
@@ -37,7 +37,7 @@ export async function startHealth(
     name: 'health',
     onProblem: (problem, details) => log.warn(details, problem),
   });
-  const dispatcher = new Agent({ connections: null, connect: { timeout: 60_000 } });
+  const turns = createTurns();
   const latency = createLatencyHistogram();
   let sent = 0;
   let failed = 0;
@@ -72,7 +72,7 @@ export async function startHealth(
       log,
       nowMs,
       random: Math.random,
-      dispatcher,
+      turns,
       onProbe,
       speaks: heartbeats.speaks,
       holdsBack: (state) => holdsBack(state, contradictions.verdict(state)),
@@ -120,7 +120,6 @@ export async function startHealth(
       await http?.close();
       await agentChecks.stop();
       await heartbeats.stop();
-      await dispatcher.close();
       await view.close();
     },
   };

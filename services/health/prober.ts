@@ -1,4 +1,3 @@
-import type { Dispatcher } from 'undici';
 import {
   countProbe,
   factOfProbes,
@@ -11,12 +10,13 @@ import {
   proofOfSleep,
   type ServerState,
 } from '../../libs/domain/mod.ts';
-import type { Bounds, EventDraft, PoolConfig } from '../../libs/events/mod.ts';
+import type { Bounds, EventDraft, HealthCheckConfig, PoolConfig } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
 import { startLoop } from '../../libs/runtime/loop.ts';
-import { type ProbeResult, probeServer } from './probe.ts';
+import { createProbe, type Probe, type ProbeResult } from './probe.ts';
+import type { Turns } from './turns.ts';
 
 /** A fact about health is worth only so long; what the next probe says is newer. */
 const publishTimeoutMs = 5_000;
@@ -29,7 +29,8 @@ export interface ProberOptions {
   readonly nowMs: () => number;
   /** In [0, 1). */
   readonly random: () => number;
-  readonly dispatcher: Dispatcher;
+  /** Bounds the probes at once of all servers. */
+  readonly turns: Turns;
   readonly onProbe: (result: ProbeResult) => void;
   /** Was a heartbeat of this server heard of late? */
   readonly speaks: (server: string) => boolean;
@@ -58,6 +59,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
   let count: ProbeCount = noProbes;
   let counted: ProbePurpose = 'none';
   let witness: ProbeWitness = 'none';
+  const probes = createProbeCache();
 
   const known = (): Known | undefined => {
     const { config } = view.fleet;
@@ -78,6 +80,15 @@ export function startProber(server: string, options: ProberOptions): Prober {
     if (!now || purpose === 'none') return idleDelayMs;
     return probeDelayMs(now.pool.healthCheck, purpose, options.random());
   };
+  const ask = async ({ url, pool: { healthCheck } }: Known, purpose: ProbePurpose): Promise<ProbeResult> => {
+    const { timeoutMs, liveness } = healthCheck;
+    if (purpose === 'sleepProof') return probes.of(url, connection)(timeoutMs);
+    const ready = await probes.of(url, healthCheck.probe)(timeoutMs);
+    if (ready.ok || liveness === undefined) return ready;
+    const alive = await probes.of(url, liveness)(timeoutMs);
+    const detail = `${ready.detail}; ${alive.ok ? 'alive' : 'not alive'}: ${alive.detail}`;
+    return { ...ready, answered: alive.ok, detail };
+  };
   const once = async () => {
     const before = known();
     const purpose = purposeNow();
@@ -86,8 +97,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
     counted = purpose;
     if (!before || purpose === 'none') return;
     const { healthCheck } = before.pool;
-    const probe = purpose === 'sleepProof' ? ({ kind: 'tcp' } as const) : healthCheck.probe;
-    const result = await probeServer(before.url, probe, healthCheck.timeoutMs, options.dispatcher);
+    const result = await options.turns.take(() => ask(before, purpose), before.bounds.maxConcurrentProbes);
     options.onProbe(result);
     const after = known();
     // What the server was asked as does not hold any more: the answer is about another life of it.
@@ -114,6 +124,24 @@ export function startProber(server: string, options: ProberOptions): Prober {
     stop: () => loop.stop(),
   };
 }
+
+const connection = { kind: 'tcp' } as const;
+
+/** Probes are made once and sent many times; a changed configuration makes new ones. */
+function createProbeCache() {
+  const known = new Map<HealthCheckConfig['probe'], { readonly url: string; readonly probe: Probe }>();
+  return {
+    of(url: string, config: HealthCheckConfig['probe']): Probe {
+      const same = known.get(config);
+      if (same?.url === url) return same.probe;
+      if (known.size > maxCachedProbes) known.clear();
+      const probe = createProbe(url, config);
+      known.set(config, { url, probe });
+      return probe;
+    },
+  };
+}
+const maxCachedProbes = 8;
 
 /** One bad probe is no word yet; one good one is. */
 function witnessOf(before: ProbeWitness, count: ProbeCount, result: ProbeResult, fall: number): ProbeWitness {
