@@ -220,6 +220,8 @@ export const catalog = {
     sent: Count,
     failed: Count,
     latencyMs: LatencySchema,
+    /** How much later than due the probes were sent. */
+    lateMs: Type.Optional(LatencySchema),
   }),
   /**
    * What a server says of itself: `heartbeat` counts from 1 since the speaker started, `bootId` is the kernel's.

@@ -41,7 +41,9 @@ export async function startHealth(
   const latency = createLatencyHistogram();
   let sent = 0;
   let failed = 0;
-  const onProbe = (result: ProbeResult) => {
+  const late = createLatencyHistogram();
+  const onProbe = (result: ProbeResult, lateMs: number) => {
+    late.record(lateMs);
     sent += 1;
     if (!result.ok) failed += 1;
     latency.record(result.latencyMs);
@@ -94,11 +96,13 @@ export async function startHealth(
       sent,
       failed,
       latencyMs: latency.summary(),
+      lateMs: late.summary(),
     };
     sampledAtMs = timeMs;
     sent = 0;
     failed = 0;
     latency.reset();
+    late.reset();
     if (data.intervalMs <= 0) return;
     await bus.publish({ type: 'ProbesSampled', data }, { timeoutMs: publishTimeoutMs });
   };

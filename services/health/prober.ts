@@ -31,7 +31,8 @@ export interface ProberOptions {
   readonly random: () => number;
   /** Bounds the probes at once of all servers. */
   readonly turns: Turns;
-  readonly onProbe: (result: ProbeResult) => void;
+  /** @param lateMs how much later than due it was sent. */
+  readonly onProbe: (result: ProbeResult, lateMs: number) => void;
   /** Was a heartbeat of this server heard of late? */
   readonly speaks: (server: string) => boolean;
   /** Is the probes' word against a server held back, because others are served well by it? */
@@ -59,6 +60,8 @@ export function startProber(server: string, options: ProberOptions): Prober {
   let count: ProbeCount = noProbes;
   let counted: ProbePurpose = 'none';
   let witness: ProbeWitness = 'none';
+  /** When the next probe is due, by the monotonic clock. */
+  let dueMs: number | undefined;
   const probes = createProbeCache();
 
   const known = (): Known | undefined => {
@@ -77,8 +80,11 @@ export function startProber(server: string, options: ProberOptions): Prober {
   const delayMs = () => {
     const now = known();
     const purpose = purposeNow();
+    dueMs = undefined;
     if (!now || purpose === 'none') return idleDelayMs;
-    return probeDelayMs(now.pool.healthCheck, purpose, options.random());
+    const delay = probeDelayMs(now.pool.healthCheck, purpose, options.random());
+    dueMs = performance.now() + delay;
+    return delay;
   };
   const ask = async ({ url, pool: { healthCheck } }: Known, purpose: ProbePurpose): Promise<ProbeResult> => {
     const { timeoutMs, liveness } = healthCheck;
@@ -97,8 +103,12 @@ export function startProber(server: string, options: ProberOptions): Prober {
     counted = purpose;
     if (!before || purpose === 'none') return;
     const { healthCheck } = before.pool;
-    const result = await options.turns.take(() => ask(before, purpose), before.bounds.maxConcurrentProbes);
-    options.onProbe(result);
+    let lateMs = 0;
+    const result = await options.turns.take(() => {
+      lateMs = dueMs === undefined ? 0 : Math.max(0, performance.now() - dueMs);
+      return ask(before, purpose);
+    }, before.bounds.maxConcurrentProbes);
+    options.onProbe(result, lateMs);
     const after = known();
     // What the server was asked as does not hold any more: the answer is about another life of it.
     if (!after || after.state.lifecycle !== before.state.lifecycle || purposeNow() !== purpose) return;
