@@ -22,10 +22,12 @@ export interface HeartbeatState extends Saying {
   readonly bootId?: string;
 }
 
-/** By its own word it gets no new requests: it wishes so, or it is about to go down. */
+/** By its own word it gets no new requests: it wishes so, wants no weight, or is about to go down. */
 export function isWithdrawn(server: ServerState): boolean {
   const wish = server.heartbeat?.wish ?? 'ready';
-  return wish !== 'ready' || server.shutdownAnnouncedAtMs !== undefined;
+  return (
+    wish !== 'ready' || server.heartbeat?.weightPercent === 0 || server.shutdownAnnouncedAtMs !== undefined
+  );
 }
 
 /** What the last heartbeat said, in the form in which facts carry it. */

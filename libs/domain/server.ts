@@ -52,6 +52,8 @@ export interface ServerState {
   readonly wake?: WakeInProgress;
   readonly sleep?: SleepInProgress;
   readonly readyAtMs?: number;
+  /** Epoch ms since when it is healthy without a break: from here its slow start counts. */
+  readonly healthyAtMs?: number;
   readonly quarantinedUntilMs?: number;
   /** Until when some proxy sends it nothing, because its connection was dead. */
   readonly ejectedUntilMs?: number;
@@ -250,7 +252,8 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
     case 'PowerStateLost':
       return { ...server, powerState: 'unknown' };
     case 'ServerBecameHealthy':
-      return settle({ ...server, health: 'healthy' }, event.timeMs);
+      if (server.health === 'healthy') return settle(server, event.timeMs);
+      return settle({ ...server, health: 'healthy', healthyAtMs: event.timeMs }, event.timeMs);
     case 'ServerBecameUnhealthy':
       return { ...server, health: 'unhealthy' };
     case 'SleepVerified':
