@@ -108,6 +108,7 @@ describe('defaults', () => {
       '/servers/*/power/*/url',
       '/servers/*/power/*/username',
       '/servers/*/power/*/password',
+      '/notifications/webhooks/*/url',
     ]);
   });
 });

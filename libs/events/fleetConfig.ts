@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { HealthCheckSchema, HeartbeatSchema } from './config/health.ts';
+import { NotificationsSchema } from './config/notifications.ts';
 import { PlannerSchema } from './config/planner.ts';
 import { AgentMethodSchema, EnergyModelSchema, RedfishMethodSchema } from './config/power.ts';
 import { ForwardingSchema, ParkingSchema, RouteSchema } from './config/proxy.ts';
@@ -122,6 +123,7 @@ export const FleetConfigSchema = strictObject(
     version: Type.Literal(1),
     pools: byName(PoolConfigSchema, 1),
     servers: byName(ServerConfigSchema),
+    notifications: NotificationsSchema,
     bounds: BoundsSchema,
   },
   { description: 'Nemuri configuration' },

@@ -6,6 +6,7 @@ export {
   encode,
   type MalformedEvent,
   type StoredMessage,
+  typeNameOf,
 } from './codec.ts';
 export * from './fleetConfig.ts';
 export * from './question.ts';

@@ -1,3 +1,4 @@
+import { eventTypes, isEventType } from '../events/mod.ts';
 import { describeValue, didYouMean, type Finding, type KeyPath, keyOf } from './configProblem.ts';
 import { isMapping } from './configYaml.ts';
 
@@ -73,6 +74,7 @@ export function checkRules(value: unknown): Finding[] {
     ...servers.flatMap(([name, server]) => checkServer(name, server, pools)),
     ...sharedAddresses(servers),
     ...inOrder(boundsOrders, config.bounds, ['bounds']),
+    ...unknownEvents(config.notifications),
   ];
 }
 
@@ -100,6 +102,19 @@ function inOrder(orders: readonly Order[], value: unknown, path: KeyPath): Findi
     if (typeof low !== 'number' || typeof high !== 'number' || low <= high) return [];
     const rule = `must be at most ${larger}, which is ${high}: ${why}`;
     return [finding([...path, ...smaller.split('.')], low, rule)];
+  });
+}
+
+/** A webhook that waits for an event that never comes. */
+function unknownEvents(notifications: unknown): Finding[] {
+  const webhooks = isMapping(notifications) ? notifications.webhooks : [];
+  return (Array.isArray(webhooks) ? webhooks : []).flatMap((webhook, index) => {
+    const events = isMapping(webhook) && Array.isArray(webhook.events) ? webhook.events : [];
+    return events.flatMap((name, at) => {
+      if (typeof name !== 'string' || isEventType(name)) return [];
+      const rule = `must be a type of event${didYouMean(name, eventTypes)}`;
+      return [finding(['notifications', 'webhooks', index, 'events', at], name, rule)];
+    });
   });
 }
 

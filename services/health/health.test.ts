@@ -126,3 +126,20 @@ test('liveness is not readiness: what lives and is not ready gets no requests, a
   const { data } = await next('ServerBecameUnhealthy', healthy.sequence);
   expect(data.reason).toBe('status 503; alive: status 200');
 });
+
+test('what went wrong is posted to the webhooks', async () => {
+  const bodies: string[] = [];
+  const receiver = await origin(async (request, response) => {
+    for await (const chunk of request) bodies.push(String(chunk));
+    response.end();
+    receiver.server.emit('posted');
+  });
+  const config = fleetConfig({ servers: 1, server: { url: receiver.url } });
+  const webhooks = [{ url: `${receiver.url}/hook`, events: ['ServerQuarantined'] }];
+  await harness.configure({ ...config, notifications: { ...config.notifications, webhooks } });
+  health = await startHealth(harness.context('health'));
+  await harness.publish({ type: 'ServerQuarantined', data: { ...s1, untilMs: Date.now(), reason: 'test' } });
+  const signal = AbortSignal.timeout(10_000);
+  while (!bodies.some((body) => body.includes('nemuri.ServerQuarantined.v1')))
+    await once(receiver.server, 'posted', { signal });
+});

@@ -3,7 +3,9 @@ import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createLatencyHistogram } from '../../libs/runtime/latency.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
+import { resolveSecret } from '../../libs/runtime/secrets.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
+import { createWebhooks } from '../../libs/runtime/webhooks.ts';
 import { askAgentChecks } from './agentChecks.ts';
 import { holdsBack, watchContradictions } from './contradictions.ts';
 import { listenForHeartbeats } from './heartbeatHttp.ts';
@@ -38,6 +40,11 @@ export async function startHealth(
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const turns = createTurns();
+  const webhooks = createWebhooks({ readSecret: resolveSecret, log, nowMs, random: Math.random });
+  const keepWebhooks = () => {
+    if (view.fleet.config) webhooks.configure(view.fleet.config.notifications);
+  };
+  keepWebhooks();
   const latency = createLatencyHistogram();
   let sent = 0;
   let failed = 0;
@@ -83,8 +90,11 @@ export async function startHealth(
   const keepProbers = () => probers.keep(Object.keys(view.fleet.servers));
   keepProbers();
   view.onChange((event) => {
-    if (event.type === 'FleetConfigured') keepProbers();
-    else if ('server' in event.data) probers.get(event.data.server)?.nudge();
+    webhooks.notify(event);
+    if (event.type === 'FleetConfigured') {
+      keepProbers();
+      keepWebhooks();
+    } else if ('server' in event.data) probers.get(event.data.server)?.nudge();
   });
 
   let sampledAtMs = nowMs();
@@ -124,6 +134,7 @@ export async function startHealth(
       await http?.close();
       await agentChecks.stop();
       await heartbeats.stop();
+      await webhooks.stop();
       await view.close();
     },
   };
