@@ -1,7 +1,13 @@
 import fc from 'fast-check';
-import { type Candidate, chooseLeastLoaded, takesRequests } from './routing.ts';
-import { newServer, type ServerState } from './server.ts';
-import { readyState } from './testing/builders.ts';
+import {
+  type Candidate,
+  chooseLeastLoaded,
+  inFlightLimit,
+  takesRequests,
+  weighedCapacityRps,
+} from './routing.ts';
+import { evolveServer, newServer, type ServerState } from './server.ts';
+import { eventOf, readyState, startMs } from './testing/builders.ts';
 
 describe('takesRequests', () => {
   const ready: ServerState = { ...newServer('s1', 'web', 0), ...readyState };
@@ -57,5 +63,38 @@ describe('chooseLeastLoaded', () => {
     const chosenAt = (inFlight: number) =>
       chooseLeastLoaded([small, { name: 'big', capacityRps: 100, inFlight }], 0)?.name;
     expect([chosenAt(0), chosenAt(8), chosenAt(10)]).toEqual(['big', 'big', 'small']);
+  });
+});
+
+describe('slow start', () => {
+  const fresh = newServer('s1', 'web', startMs);
+  const healthy = evolveServer(fresh, eventOf('ServerBecameHealthy'));
+  const weight = (server: ServerState, afterMs: number, slowStartMs = 10_000) =>
+    weighedCapacityRps(server, 100, slowStartMs, startMs + afterMs);
+
+  test('rises in a straight line from a tenth to all of it', () => {
+    const weights = [0, 5_000, 10_000, 99_000].map((afterMs) => Math.round(weight(healthy, afterMs)));
+    expect(weights).toEqual([10, 55, 100, 100]);
+    expect(weight(healthy, -5_000)).toBe(10);
+    expect(weight(healthy, 0, 0)).toBe(100);
+  });
+
+  test('begins anew when it is healthy again, and not when that is only repeated', () => {
+    const later = startMs + 60_000;
+    const again = evolveServer(healthy, eventOf('ServerBecameHealthy', {}, later));
+    expect(weight(again, 60_000)).toBe(100);
+    const sick = evolveServer(healthy, eventOf('ServerBecameUnhealthy'));
+    expect(weight(evolveServer(sick, eventOf('ServerBecameHealthy', {}, later)), 60_000)).toBe(10);
+  });
+
+  test('is a share of what the server itself wants', () => {
+    const half = evolveServer(healthy, eventOf('HeartbeatStarted', { weightPercent: 50, maxInFlight: 30 }));
+    expect([weight(half, 0), weight(half, 10_000)]).toEqual([5, 50]);
+    expect([inFlightLimit(half, 20), inFlightLimit(half, 40), inFlightLimit(half, undefined)]).toEqual([
+      20, 30, 30,
+    ]);
+    expect([inFlightLimit(healthy, 20), inFlightLimit(healthy, undefined)]).toEqual([20, undefined]);
+    const none = evolveServer(healthy, eventOf('HeartbeatStarted', { weightPercent: 0 }));
+    expect([takesRequests(healthy), takesRequests(none)]).toEqual([true, false]);
   });
 });

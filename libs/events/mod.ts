@@ -6,8 +6,19 @@ export {
   encode,
   type MalformedEvent,
   type StoredMessage,
+  typeNameOf,
 } from './codec.ts';
 export * from './fleetConfig.ts';
 export { type Capability, capabilitiesOf } from './powerMethod.ts';
-export { healthSubject, powerSubject, streamOf, streams, subjectFilters, subjectOf } from './subjects.ts';
+export * from './question.ts';
+export {
+  healthSubject,
+  loadFilterOf,
+  powerSubject,
+  questionSubject,
+  streamOf,
+  streams,
+  subjectFilters,
+  subjectOf,
+} from './subjects.ts';
 export { type Upcaster, type Upcasters, upcast, upcasters } from './upcast.ts';
