@@ -43,7 +43,8 @@ test('nemuri agent speaks, announces a shutdown when told, and ends', async () =
   });
   const ended = once(agent, 'exit');
   try {
-    const { data } = await next('TELEMETRY', 'HeartbeatSent');
+    const early = ended.then(([code]) => Promise.reject(new Error(`the agent ended with ${code}`)));
+    const { data } = await Promise.race([next('TELEMETRY', 'HeartbeatSent'), early]);
     expect(data).toMatchObject({ server: 's1', bootId: expect.stringMatching(/^[0-9a-f-]{36}$/) });
     const order = { question: 'sleep', how: 'powerOff' };
     expect(await bus.ask('s1', order, 10_000)).toMatchObject({ accepted: false });
