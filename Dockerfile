@@ -6,6 +6,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY libs libs
 COPY services services
+COPY agent agent
 COPY cli cli
 COPY lab lab
 RUN npm run build

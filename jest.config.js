@@ -1,7 +1,7 @@
 /** @type {import('jest').Config} */
 const config = {
   testEnvironment: 'node',
-  testMatch: ['<rootDir>/{libs,services,cli,lab,test}/**/*.test.ts'],
+  testMatch: ['<rootDir>/{libs,services,agent,cli,lab,test}/**/*.test.ts'],
   transform: {
     '^.+\\.(ts|mts|js|mjs)$': [
       '@swc/jest',

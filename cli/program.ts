@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf } from '../libs/runtime/errors.ts';
 import { type Cli, CliError, oneLine } from './cli.ts';
+import { registerAgent } from './commands/agent.ts';
 import { registerConfigure } from './commands/configure.ts';
 import { registerEvents } from './commands/events.ts';
 import { registerExplain } from './commands/explain.ts';
@@ -44,6 +45,7 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerServerHand,
   registerPoolHand,
   registerReport,
+  registerAgent,
 ];
 
 /** Runs `nemuri` with these arguments (without node and script) and resolves with its exit code. Never rejects. */

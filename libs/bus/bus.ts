@@ -77,6 +77,18 @@ export class BusClosedError extends Error {
   }
 }
 
+/** Nobody answers for this server: its agent is not there, or its machine is asleep. */
+export class NobodyAnswersError extends Error {
+  readonly code = 'NEMURI_NOBODY_ANSWERS';
+  constructor(server: string, options?: ErrorOptions) {
+    super(`no agent answers for ${server}`, options);
+    this.name = 'NobodyAnswersError';
+  }
+}
+
+/** Answers a question to a server. What it throws is no answer: the asker runs into its time-out. */
+export type Answerer = (question: unknown) => Promise<unknown>;
+
 /** What services know of the event bus. Two implementations: JetStream and, for the simulation and tests, memory. */
 export interface Bus {
   /**
@@ -101,6 +113,15 @@ export interface Bus {
   /** The snapshot under `key`, if there is one that can be read. */
   loadSnapshot(key: string): Promise<Snapshot | undefined>;
   saveSnapshot(key: string, snapshot: Snapshot): Promise<void>;
+
+  /**
+   * Asks whoever answers for a server now. JSON both ways; nothing is stored.
+   * @throws NobodyAnswersError, BusTimeoutError past `timeoutMs`, BusClosedError.
+   */
+  ask(server: string, question: unknown, timeoutMs: number): Promise<unknown>;
+
+  /** Answers for a server until it is stopped, also after the bus went away and returned. */
+  answer(server: string, answerer: Answerer): Promise<{ stop(): Promise<void> }>;
 
   /** Epoch milliseconds since when the bus has been unreachable; undefined while it is connected. */
   readonly lostSinceMs: number | undefined;

@@ -8,6 +8,7 @@ import {
   type SubscribeOptions,
   type Subscription,
 } from './bus.ts';
+import { answerQuestions, askQuestion } from './jetstream/direct.ts';
 import { subscribeDurably } from './jetstream/durable.ts';
 import { type Link, openLink } from './jetstream/link.ts';
 import type { JetStreamBusOptions } from './jetstream/options.ts';
@@ -117,6 +118,14 @@ function createBus(link: Link, options: JetStreamBusOptions): Bus {
     async saveSnapshot(key, snapshot) {
       refuseWhenClosed();
       await saveSnapshot(link, key, snapshot);
+    },
+    async ask(server, question, timeoutMs) {
+      refuseWhenClosed();
+      return askQuestion(link, server, question, timeoutMs);
+    },
+    async answer(server, answerer) {
+      refuseWhenClosed();
+      return answerQuestions(link, server, answerer);
     },
     get lostSinceMs() {
       return link.lostSinceMs;

@@ -4,6 +4,7 @@ import {
   type Bus,
   BusClosedError,
   BusTimeoutError,
+  NobodyAnswersError,
   type PublishAck,
   type PublishOptions,
   type Snapshot,
@@ -125,6 +126,31 @@ export function openMemoryBus(store: MemoryStore, options: MemoryBusOptions): Bu
       await reachable();
       store.snapshots.set(key, JSON.stringify(snapshot));
     },
+    async ask(server, question, timeoutMs) {
+      refuseWhenClosed();
+      await untilReachable(store, source, closing.signal, timeoutMs, 'a question');
+      const answerer = store.answerers.get(server);
+      if (!answerer) throw new NobodyAnswersError(server);
+      return new Promise((resolve, reject) => {
+        const late = () => reject(new BusTimeoutError('a question', timeoutMs));
+        const cancel = clock.after(timeoutMs, late);
+        const done = (answer: unknown) => {
+          cancel();
+          resolve(asJson(answer));
+        };
+        // What it throws is no answer.
+        answerer(asJson(question)).then(done, () => undefined);
+      });
+    },
+    async answer(server, answerer) {
+      refuseWhenClosed();
+      store.answerers.set(server, answerer);
+      const stop = async () => {
+        if (store.answerers.get(server) === answerer) store.answerers.delete(server);
+      };
+      closing.signal.addEventListener('abort', stop, { once: true });
+      return { stop };
+    },
     get lostSinceMs() {
       return store.lostSinceMs(source);
     },
@@ -138,6 +164,11 @@ export function openMemoryBus(store: MemoryStore, options: MemoryBusOptions): Bu
       closing.abort();
     },
   };
+}
+
+/** What the real bus would make of it. */
+function asJson(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value ?? null));
 }
 
 /** Resolves when `source` reaches the store; rejects when the handle closes or the caller's time is over. */

@@ -48,6 +48,8 @@ export interface MemoryStore {
   read(stream: StreamName, sequence: number): MemoryMessage | undefined;
   /** Called after each stored message and each change of reachability. Returns what ends it. */
   watch(onChange: () => void): () => void;
+  /** Who answers for which server. */
+  readonly answerers: Map<string, (question: unknown) => Promise<unknown>>;
   readonly snapshots: Map<string, string>;
   readonly durables: Map<string, DurablePosition>;
 }
@@ -108,6 +110,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
       watchers.add(onChange);
       return () => watchers.delete(onChange);
     },
+    answerers: new Map(),
     snapshots: new Map(),
     durables: new Map(),
   };

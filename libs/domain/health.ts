@@ -67,25 +67,26 @@ export function factOfProbes(
 export type SleepProof = { readonly type: 'SleepVerified' | 'SleepContradicted' } | undefined;
 
 /**
- * Rule 6: a sleep is proven when the hardware is off and the server silent to a probe. One that still answers when
- * `sleepProofTimeoutMs` have passed contradicts its hardware. Where no power can be read, silence for
- * `sleepSilenceMs` after the power-off is the proof, and an answer out of that sleep the contradiction.
+ * Rule 6: a sleep is proven when the hardware is off and the server silent, to a probe and by itself. One that still
+ * speaks when `sleepProofTimeoutMs` have passed contradicts its hardware. Where no power can be read, silence for
+ * `sleepSilenceMs` after the power-off is the proof, and a word out of that sleep the contradiction.
  * @param silentForMs since the first of the probes in a row that got no answer; 0 when it answered.
+ * @param spoke did it answer a probe, or was a heartbeat of it heard?
  */
 export function proofOfSleep(
   server: ServerState,
   silentForMs: number,
-  answered: boolean,
+  spoke: boolean,
   bounds: Pick<Bounds, 'sleepProofTimeoutMs' | 'sleepSilenceMs'>,
   nowMs: number,
 ): SleepProof {
   if (server.powerInferred) {
-    if (answered) return server.lifecycle === 'asleep' ? { type: 'SleepContradicted' } : undefined;
+    if (spoke) return server.lifecycle === 'asleep' ? { type: 'SleepContradicted' } : undefined;
     const isProven = awaitsSleepProof(server) && silentForMs >= bounds.sleepSilenceMs;
     return isProven ? { type: 'SleepVerified' } : undefined;
   }
   if (server.powerState !== 'off') return undefined;
-  if (!answered) return awaitsSleepProof(server) ? { type: 'SleepVerified' } : undefined;
+  if (!spoke) return awaitsSleepProof(server) ? { type: 'SleepVerified' } : undefined;
   const overdue = nowMs - server.sinceMs >= bounds.sleepProofTimeoutMs;
   return overdue && server.lifecycle === 'stopping' ? { type: 'SleepContradicted' } : undefined;
 }

@@ -1,3 +1,5 @@
+import type { RecordedEvent } from '../events/mod.ts';
+
 /** When each proxy and the health service were last heard of. Epoch ms. JSON all through. */
 export interface Liveness {
   readonly proxies: Readonly<Record<string, { readonly lastSeenMs: number; readonly stopped: boolean }>>;
@@ -16,6 +18,13 @@ export function proxySeen(liveness: Liveness, proxy: string, timeMs: number, sto
 
 export function healthSeen(liveness: Liveness, timeMs: number): Liveness {
   return { ...liveness, healthSeenMs: Math.max(liveness.healthSeenMs ?? 0, timeMs) };
+}
+
+/** What an event of the telemetry says of who lives. */
+export function witness(liveness: Liveness, event: RecordedEvent): Liveness {
+  if (event.type === 'LoadSampled')
+    return proxySeen(liveness, event.data.proxy, event.timeMs, event.data.stopping);
+  return event.type === 'ProbesSampled' ? healthSeen(liveness, event.timeMs) : liveness;
 }
 
 export interface ProxyCensus {

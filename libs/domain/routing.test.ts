@@ -1,7 +1,13 @@
 import fc from 'fast-check';
-import { type Candidate, chooseLeastLoaded, takesRequests } from './routing.ts';
-import { newServer, type ServerState } from './server.ts';
-import { readyState } from './testing/builders.ts';
+import {
+  type Candidate,
+  chooseLeastLoaded,
+  inFlightLimit,
+  takesRequests,
+  wishedCapacityRps,
+} from './routing.ts';
+import { evolveServer, newServer, type ServerState } from './server.ts';
+import { eventOf, readyState, startMs } from './testing/builders.ts';
 
 describe('takesRequests', () => {
   const ready: ServerState = { ...newServer('s1', 'web', 0), ...readyState };
@@ -58,5 +64,28 @@ describe('chooseLeastLoaded', () => {
     const chosenAt = (inFlight: number) =>
       chooseLeastLoaded([small, { name: 'big', capacityRps: 100, inFlight }], 0, unlimited)?.name;
     expect([chosenAt(0), chosenAt(8), chosenAt(10)]).toEqual(['big', 'big', 'small']);
+  });
+});
+
+describe('what a server wants of itself', () => {
+  const fresh = newServer('s1', 'web', startMs);
+  const healthy = evolveServer(fresh, eventOf('ServerBecameHealthy'));
+
+  test('it is healthy since it became so, not since that was repeated', () => {
+    const later = startMs + 60_000;
+    expect(evolveServer(healthy, eventOf('ServerBecameHealthy', {}, later)).healthyAtMs).toBe(startMs);
+    const sick = evolveServer(healthy, eventOf('ServerBecameUnhealthy'));
+    expect(evolveServer(sick, eventOf('ServerBecameHealthy', {}, later)).healthyAtMs).toBe(later);
+  });
+
+  test('is a share of what the server itself wants', () => {
+    const half = evolveServer(healthy, eventOf('HeartbeatStarted', { weightPercent: 50, maxInFlight: 30 }));
+    expect([wishedCapacityRps(healthy, 100), wishedCapacityRps(half, 100)]).toEqual([100, 50]);
+    expect([inFlightLimit(half, 20), inFlightLimit(half, 40), inFlightLimit(half, undefined)]).toEqual([
+      20, 30, 30,
+    ]);
+    expect([inFlightLimit(healthy, 20), inFlightLimit(healthy, undefined)]).toEqual([20, undefined]);
+    const none = evolveServer(healthy, eventOf('HeartbeatStarted', { weightPercent: 0 }));
+    expect([takesRequests(healthy), takesRequests(none)]).toEqual([true, false]);
   });
 });

@@ -1,8 +1,11 @@
+import { isInStorm } from './contradictions.ts';
+import { isWithdrawn } from './heartbeat.ts';
 import type { ServerState } from './server.ts';
 
-/** May new requests go to this server? Ready, healthy and not cordoned. */
+/** May new requests go to this server? Ready, healthy, not cordoned, and not withdrawn by its own word. */
 export function takesRequests(server: ServerState): boolean {
-  return server.lifecycle === 'ready' && server.health === 'healthy' && !server.cordoned;
+  const serves = server.lifecycle === 'ready' && server.health === 'healthy';
+  return serves && !server.cordoned && !isWithdrawn(server) && !isInStorm(server);
 }
 
 /** What a proxy knows of a server when it has to choose one. */
@@ -47,4 +50,15 @@ export function chooseLeastLoaded<C extends Candidate>(
 function loadOf<C extends Candidate>(candidate: C, limitOf: (candidate: C) => number): number {
   if (candidate.inFlight >= limitOf(candidate)) return Number.POSITIVE_INFINITY;
   return (candidate.inFlight + 1) / candidate.capacityRps;
+}
+
+/** The capacity a server is weighed by, in requests/s: its own, by the share it wishes for. */
+export function wishedCapacityRps(server: ServerState, capacityRps: number): number {
+  return (capacityRps * (server.heartbeat?.weightPercent ?? 100)) / 100;
+}
+
+/** Requests at once that a server takes: the smaller of what is configured and what it says; undefined: no bound. */
+export function inFlightLimit(server: ServerState, configured: number | undefined): number | undefined {
+  const said = server.heartbeat?.maxInFlight;
+  return said === undefined || configured === undefined ? (said ?? configured) : Math.min(said, configured);
 }

@@ -1,7 +1,9 @@
 import type { FleetConfig } from '../events/mod.ts';
+import { isInStorm } from './contradictions.ts';
 import { breakEvenMs } from './energy.ts';
 import { type Fleet, membersOf, type ServerView } from './fleet.ts';
 import { orderNow } from './hand.ts';
+import { isWithdrawn } from './heartbeat.ts';
 import { takesRequests } from './routing.ts';
 import type { Lifecycle, ServerState } from './server.ts';
 import { isCountedOn } from './wakeLadder.ts';
@@ -109,6 +111,8 @@ export function expectedSetupMs({ state, config }: ServerView): number {
 
 function canBeChosen({ state }: ServerView, nowMs: number): boolean {
   if (state.cordoned || orderNow(state, nowMs)?.wants === 'asleep') return false;
+  // By its own word, or by its boots, it takes no requests.
+  if (isWithdrawn(state) || isInStorm(state)) return false;
   if (nowMs < (state.quarantinedUntilMs ?? 0)) return false;
   const shouldServe = state.lifecycle === 'ready' || state.lifecycle === 'draining';
   return !shouldServe || state.health === 'healthy';

@@ -52,6 +52,7 @@ const transitions: Partial<Record<EventType, Partial<Record<Lifecycle, Lifecycle
   SleepRequested: { waking: 'draining', ready: 'draining', failed: 'draining', quarantined: 'draining' },
   SleepCancelled: { draining: 'ready', stopping: 'waking' },
   SleepAttempted: { draining: 'stopping' },
+  ServerRebooted: { ready: 'waking', draining: 'waking' },
   ServerBecameHealthy: { failed: 'ready', quarantined: 'ready' },
   SleepContradicted: { asleep: 'failed' },
 };

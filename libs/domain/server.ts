@@ -1,5 +1,7 @@
 import type { RecordedEvent } from '../events/mod.ts';
+import { type Contradictions, evolveContradictions } from './contradictions.ts';
 import { type Drills, evolveHand, type Order } from './hand.ts';
+import { evolveHeartbeat, type HeartbeatState, rebootsWhileServing } from './heartbeat.ts';
 import { acted, enter, rememberedActions, trace } from './serverFold.ts';
 import { evolveWake } from './serverWake.ts';
 import { without } from './without.ts';
@@ -40,6 +42,8 @@ export interface SleepInProgress {
   readonly forced: boolean;
   /** The first half of a power cycle that shall mend a hung server. */
   readonly mend?: boolean;
+  /** Who was told to switch it off, once that was tried. */
+  readonly driver?: string;
   /** What each proxy says of this drain. */
   readonly proxies: Readonly<Record<string, DrainState>>;
   readonly traceparent?: string;
@@ -62,9 +66,17 @@ export interface ServerState {
   readonly wake?: WakeInProgress;
   readonly sleep?: SleepInProgress;
   readonly readyAtMs?: number;
+  /** Epoch ms since when it is healthy without a break: from here its slow start counts. */
+  readonly healthyAtMs?: number;
   readonly quarantinedUntilMs?: number;
   /** Until when some proxy sends it nothing, because its connection was dead. */
   readonly ejectedUntilMs?: number;
+  /** What it says of itself, once it has spoken. */
+  readonly heartbeat?: HeartbeatState;
+  /** Since when it is known to go down by itself; until it is up again it gets nothing new. Epoch ms. */
+  readonly shutdownAnnouncedAtMs?: number;
+  /** Witnesses that disagree about it. */
+  readonly contradictions?: Contradictions;
   readonly failedWakes: number;
   /** Power-offs in a row that did not switch it off, and when the last of them was called off. */
   readonly failedSleeps?: { readonly count: number; readonly lastAtMs: number };
@@ -143,7 +155,9 @@ function wokenAtMs({ powerInferred }: ServerState, wake: WakeInProgress): number
 
 /** Folds one event about a server into its state. Events that do not concern the state leave it as it is. */
 export function evolveServer(server: ServerState, event: RecordedEvent): ServerState {
-  return evolveHand(evolveWake(evolveSleep(evolveTruth(server, event), event), event), event);
+  const rebooted = rebootsWhileServing(server, event) ? warmUp(server, event.timeMs) : server;
+  const life = evolveWake(evolveSleep(evolveTruth(rebooted, event), event), event);
+  return evolveHand(evolveContradictions(evolveHeartbeat(life, event), event), event);
 }
 
 function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
@@ -190,11 +204,12 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
     }
     case 'SleepAttempted': {
       if (sleep?.sleepId !== event.data.sleepId) return server;
-      const { attempt, forced } = event.data;
-      const tried = { ...sleep, attempt, forced, attemptedAtMs: event.timeMs, attemptFailed: false };
+      const { attempt, forced, driver } = event.data;
+      const tried = { ...sleep, attempt, forced, driver, attemptedAtMs: event.timeMs, attemptFailed: false };
       return { ...enter(acted(server, event.timeMs), 'stopping', event.timeMs), sleep: tried };
     }
     case 'SleepAttemptFailed':
+    case 'SleepOrderFailed':
       return sleep?.sleepId === event.data.sleepId
         ? { ...server, sleep: { ...sleep, attemptFailed: true } }
         : server;
@@ -226,10 +241,7 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
     case 'PowerReadingUnavailable':
       return { ...server, powerInferred: true };
     case 'ServerBecameHealthy':
-      return settle(
-        inferredOn({ ...without(server, 'unhealthySinceMs'), health: 'healthy' }, event),
-        event.timeMs,
-      );
+      return settle(inferredOn(healthyFrom(server, event.timeMs), event), event.timeMs);
     case 'ServerBecameUnhealthy': {
       const sinceMs = server.health === 'unhealthy' ? server.unhealthySinceMs : undefined;
       return { ...server, health: 'unhealthy', unhealthySinceMs: sinceMs ?? event.timeMs };
@@ -268,6 +280,16 @@ export function awaitsSleepProof(server: ServerState): boolean {
   if (server.powerInferred) return server.lifecycle === 'stopping';
   if (server.powerState !== 'off') return false;
   return server.lifecycle === 'stopping' || (server.lifecycle === 'failed' && server.failedWakes === 0);
+}
+
+function healthyFrom(server: ServerState, nowMs: number): ServerState {
+  if (server.health === 'healthy') return server;
+  return { ...without(server, 'unhealthySinceMs'), health: 'healthy', healthyAtMs: nowMs };
+}
+
+/** It is another boot than the one that was ready: looked at as one that wakes. */
+function warmUp(server: ServerState, nowMs: number): ServerState {
+  return { ...enter(without(server, 'sleep', 'readyAtMs'), 'waking', nowMs), health: 'unknown' };
 }
 
 function poweredOn(server: ServerState, nowMs: number): ServerState {

@@ -1,4 +1,5 @@
 import type { Bounds } from '../events/mod.ts';
+import { openContradictions } from './contradictions.ts';
 import { type Fleet, floorOf, type ServerView, serversOfPool } from './fleet.ts';
 import { orderNow } from './hand.ts';
 import { censusOf, type Liveness } from './liveness.ts';
@@ -59,6 +60,7 @@ function serverRefusals(fleet: Fleet, server: ServerView, bounds: Bounds, nowMs:
   const { state, config } = server;
   const refusals: string[] = [];
   if (state.cordoned) refusals.push('it is cordoned');
+  for (const name of openContradictions(state)) refusals.push(`its witnesses disagree: ${name}`);
   if (config.power.length === 0) refusals.push('it has no power method');
   if (state.powerState !== 'on') refusals.push(`its power state is ${state.powerState}`);
   refusals.push(...boundRefusals(server, bounds, nowMs).map(({ reason }) => reason));

@@ -18,6 +18,24 @@ const Id = Type.String({ minLength: 1, maxLength: 128 });
 const server = { server: Name, pool: Name };
 const traffic = { ...server, proxy: Name };
 
+const Wish = Type.Union([Type.Literal('ready'), Type.Literal('drain'), Type.Literal('maint')]);
+/** What a server wants of us: to serve (with a share of its weight, and a bound), or to be left alone. */
+const saying = {
+  wish: Wish,
+  weightPercent: Type.Optional(Type.Number({ minimum: 0, maximum: 1_000 })),
+  maxInFlight: Type.Optional(Count),
+};
+const ContradictionName = Type.Union([
+  Type.Literal('zombie'),
+  Type.Literal('ghost'),
+  Type.Literal('halfDead'),
+  Type.Literal('lyingBmc'),
+  Type.Literal('splitView'),
+  Type.Literal('clockJump'),
+  Type.Literal('restartStorm'),
+]);
+const BootId = Type.Optional(Id);
+
 const LatencySchema = Type.Object({ p50: DurationMs, p95: DurationMs, p99: DurationMs, max: DurationMs });
 
 const ServerLoadSchema = Type.Object({
@@ -64,11 +82,13 @@ export type SubjectKind =
   | 'power'
   | 'health'
   | 'traffic'
+  | 'agent'
   | 'operator'
   | 'load'
   | 'probe'
   | 'meter'
-  | 'energy';
+  | 'energy'
+  | 'heartbeat';
 
 interface Definition<S extends TSchema> {
   readonly version: number;
@@ -166,6 +186,37 @@ export const catalog = {
   /** It answers while its hardware says off. */
   SleepContradicted: define('health', { ...server, evidence: Reason }),
 
+  /** The server speaks, for the first time or again after a silence or a boot. */
+  HeartbeatStarted: define('health', { ...server, bootId: BootId, ...saying }),
+  /** It spoke, and has been silent for longer than `heartbeatLeaseMs`. */
+  HeartbeatLost: define('health', { ...server, silentMs: DurationMs }),
+  /** It speaks from another boot although it should have served all through: it is warmed up anew. */
+  ServerRebooted: define('health', { ...server, previousBootId: Id, bootId: Id, ...saying }),
+  /** It wants something else than before. */
+  ServerWished: define('health', { ...server, ...saying }),
+  /** It had announced its shutdown, and speaks on from the same boot without one. */
+  ServerShutdownCalledOff: define('health', { ...server, reason: Reason }),
+
+  /** The witnesses of a server can't all be right; until `settleByMs` a verdict falls. */
+  ContradictionDetected: define('health', {
+    ...server,
+    contradiction: ContradictionName,
+    evidence: Reason,
+    settleByMs: EpochMs,
+  }),
+  /** They agree again, or their time was over and the verdict holds until they do. */
+  ContradictionSettled: define('health', {
+    ...server,
+    contradiction: ContradictionName,
+    agreed: Type.Boolean(),
+    verdict: Reason,
+  }),
+
+  /** The machine is about to go down: it gets nothing new from now on, before its sockets close. */
+  ServerShutdownAnnounced: define('agent', { ...server, bootId: BootId, reason: Reason }),
+  /** Its agent took the order to put it to sleep and could not carry it out. */
+  SleepOrderFailed: define('agent', { ...server, sleepId: Id, error: Reason }),
+
   ServerDrainStarted: define('traffic', { ...traffic, sleepId: Id, inFlight: Count }),
   /** This proxy has nothing in flight on the server and sends nothing new. */
   ServerDrained: define('traffic', { ...traffic, sleepId: Id, elapsedMs: DurationMs }),
@@ -223,6 +274,27 @@ export const catalog = {
     sent: Count,
     failed: Count,
     latencyMs: LatencySchema,
+    /** How much later than due the probes were sent. */
+    lateMs: Type.Optional(LatencySchema),
+  }),
+  /**
+   * What a server says of itself: `heartbeat` counts from 1 since the speaker started, `bootId` is the kernel's.
+   * `powerWatts` is what its CPU packages and memory draw (RAPL), not the whole machine.
+   */
+  HeartbeatSent: define('heartbeat', {
+    ...server,
+    via: Type.Union([Type.Literal('agent'), Type.Literal('http'), Type.Literal('agentCheck')]),
+    bootId: BootId,
+    heartbeat: Type.Optional(Count),
+    ...saying,
+    shuttingDown: Type.Boolean(),
+    uptimeMs: Type.Optional(DurationMs),
+    load1: Type.Optional(Type.Number({ minimum: 0 })),
+    memoryTotalBytes: Type.Optional(Count),
+    memoryAvailableBytes: Type.Optional(Count),
+    powerWatts: Type.Optional(Type.Number({ minimum: 0 })),
+    /** Parts of the control plane that can't be reached from this server, in words. */
+    unreachable: Type.Array(Type.String({ maxLength: 200 }), { maxItems: 64 }),
   }),
   /** One reading of a server's watts. A modelled one says so. */
   PowerMetered: define('meter', {

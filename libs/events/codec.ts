@@ -67,13 +67,18 @@ export function encode(event: EventDraft, context: Omit<EventContext, 'version'>
   const headers: Record<string, string> = {
     'ce-specversion': '1.0',
     'ce-id': encodeURI(context.id),
-    'ce-type': `${typePrefix}${event.type}.v${catalog[event.type].version}`,
+    'ce-type': typeNameOf(event.type),
     'ce-source': encodeURI(context.source),
     'ce-time': new Date(context.timeMs).toISOString(),
     'ce-datacontenttype': 'application/json',
   };
   if (event.traceparent) headers.traceparent = event.traceparent;
   return { subject: subjectOf(event), headers, payload };
+}
+
+/** The CloudEvents type of an event that is written today: `nemuri.<Type>.v<version>`. */
+export function typeNameOf(type: EventType): string {
+  return `${typePrefix}${type}.v${catalog[type].version}`;
 }
 
 /** What a stream hands out: the parts of a stored message. `header` looks a header up, '' when absent. */

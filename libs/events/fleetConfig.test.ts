@@ -56,6 +56,18 @@ describe('defaults', () => {
     });
   });
 
+  test('an agent powers off and never forces, unless it is told to suspend', () => {
+    const { servers } = fill(
+      withServer({ power: [rung, { driver: 'agent' }, { driver: 'agent', how: 'suspend' }] }),
+    );
+    expect(servers.s1?.power.map((method) => (method.driver === 'agent' ? method.how : ''))).toEqual([
+      '',
+      'powerOff',
+      'suspend',
+    ]);
+    expect(errorsOf(withServer({ power: [{ driver: 'agent', allowForceOff: true }] }))).not.toEqual([]);
+  });
+
   test('a default is made anew for each: no two pools share one', () => {
     const { pools } = fill({ ...minimal, pools: { web: {}, api: {} } });
     expect(pools.web?.planner).not.toBe(pools.api?.planner);
@@ -80,11 +92,11 @@ describe('defaults', () => {
       }
     };
     visit(FleetConfigSchema, '');
-    expect(withoutDefault).toEqual([
+    expect([...new Set(withoutDefault)]).toEqual([
       '/version',
       '/pools',
       '/pools/*/healthCheck/probe/kind',
-      '/pools/*/healthCheck/probe/kind',
+      '/pools/*/healthCheck/liveness/kind',
       ...['days', 'from', 'to', 'minServers'].map((key) => `/pools/*/planner/schedules/*/${key}`),
       '/servers',
       '/servers/*/pool',
@@ -102,6 +114,8 @@ describe('defaults', () => {
       ...['driver', 'host', 'user/name', 'user/authKey', 'outletOid'].map(
         (key) => `/servers/*/power/pdu/${key}`,
       ),
+      '/servers/*/power/agent/driver',
+      '/notifications/webhooks/*/url',
     ]);
   });
 });

@@ -1,9 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { CostsSchema, DrillSchema } from './config/costs.ts';
-import { HealthCheckSchema } from './config/health.ts';
+import { HealthCheckSchema, HeartbeatSchema } from './config/health.ts';
 import { ladderBounds } from './config/ladder.ts';
+import { NotificationsSchema } from './config/notifications.ts';
 import { PlannerSchema } from './config/planner.ts';
 import {
+  type AgentMethodSchema,
   EnergyModelSchema,
   type ExecMethodSchema,
   type HttpMethodSchema,
@@ -66,6 +68,7 @@ export const ServerConfigSchema = strictObject(
     maxInFlight: Type.Optional(
       Type.Integer({ minimum: 1, description: 'Requests at once; more are parked' }),
     ),
+    heartbeat: HeartbeatSchema,
     energy: EnergyModelSchema,
     power: Type.Array(PowerMethodSchema, {
       default: [],
@@ -100,12 +103,40 @@ export const BoundsSchema = settings(
     proxyLeaseMs: durationMs(10_000, 'A proxy silent for longer blocks every sleep'),
     proxyGoneMs: durationMs(120_000, 'A proxy silent for longer is taken for gone'),
     healthLeaseMs: durationMs(10_000, 'Health silent for longer blocks every sleep'),
+    heartbeatIntervalMs: durationMs(2_000, 'Between two heartbeats of a server'),
+    heartbeatLeaseMs: durationMs(
+      7_000,
+      'A server that spoke and is silent for longer has lost its heartbeat',
+    ),
+    maxHeartbeatsPerMinute: Type.Integer({
+      minimum: 1,
+      maximum: 60_000,
+      default: 120,
+      description: 'Of one server over HTTP; more get 429',
+    }),
     quarantineMs: durationMs(300_000, 'First quarantine of a server whose wake failed; doubles each time'),
     maxQuarantineMs: durationMs(6 * 3_600_000, 'The longest quarantine'),
     sleepProofTimeoutMs: durationMs(
       60_000,
       'From hardware off until something that still answers is a contradiction',
     ),
+    maxConcurrentProbes: Type.Integer({
+      minimum: 1,
+      maximum: 10_000,
+      default: 512,
+      description: 'Probes at once; more wait their turn',
+    }),
+    contradictionConfirmMs: durationMs(1_500, 'Witnesses that disagree for shorter are only late'),
+    contradictionSettleMs: durationMs(30_000, 'From a contradiction until a verdict falls'),
+    restartStormBoots: Type.Integer({
+      minimum: 2,
+      maximum: 60,
+      default: 3,
+      description:
+        'Boots nobody asked for within restartStormWindowMs: a storm, and no requests until it stands',
+    }),
+    restartStormWindowMs: durationMs(600_000, 'See restartStormBoots'),
+    clockJumpMs: durationMs(5_000, "A server's clock that moved by more between two heartbeats has jumped"),
     busLostMs: durationMs(30_000, 'The bus away for longer: the power service fails awake by itself'),
     ...ladderBounds,
   },
@@ -118,6 +149,7 @@ export const FleetConfigSchema = strictObject(
     version: Type.Literal(1),
     pools: byName(PoolConfigSchema, 1),
     servers: byName(ServerConfigSchema),
+    notifications: NotificationsSchema,
     bounds: BoundsSchema,
     costs: CostsSchema,
     proxy: ProxySchema,
@@ -135,6 +167,7 @@ export type SshMethod = Static<typeof SshMethodSchema>;
 export type ExecMethod = Static<typeof ExecMethodSchema>;
 export type HttpMethod = Static<typeof HttpMethodSchema>;
 export type PduMethod = Static<typeof PduMethodSchema>;
+export type AgentMethod = Static<typeof AgentMethodSchema>;
 export type PowerMethod = Static<typeof PowerMethodSchema>;
 export type EnergyModel = Static<typeof EnergyModelSchema>;
 export type Bounds = Static<typeof BoundsSchema>;

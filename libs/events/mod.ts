@@ -6,13 +6,17 @@ export {
   encode,
   type MalformedEvent,
   type StoredMessage,
+  typeNameOf,
 } from './codec.ts';
 export * from './fleetConfig.ts';
 export { type Capability, capabilitiesOf } from './powerMethod.ts';
+export * from './question.ts';
 export {
   decisionSubject,
   healthSubject,
+  loadFilterOf,
   powerSubject,
+  questionSubject,
   streamOf,
   streams,
   subjectFilters,

@@ -22,6 +22,8 @@ export function capabilitiesOf(method: PowerMethod): ReadonlySet<Capability> {
         readPower: method.readPowerCommand,
         meter: method.meterCommand,
       });
+    case 'agent':
+      return new Set(['sleep']);
     case 'exec':
       return those({ ...method, forceOff: method.forcedSleep });
     case 'http':

@@ -13,12 +13,15 @@ test.each<[EventType, object, string, string]>([
   ['ServerPoweredOff', data, 'FLEET', 'nemuri.state.s1.power'],
   ['ServerBecameHealthy', data, 'FLEET', 'nemuri.state.s1.health'],
   ['SleepVerified', data, 'FLEET', 'nemuri.state.s1.health'],
+  ['HeartbeatLost', data, 'FLEET', 'nemuri.state.s1.health'],
+  ['ServerShutdownAnnounced', data, 'FLEET', 'nemuri.state.s1.agent'],
   ['ServerDrained', data, 'FLEET', 'nemuri.state.s1.traffic.p1'],
   ['ServerEjected', data, 'FLEET', 'nemuri.state.s1.traffic.p1'],
   ['ServerCordoned', ofServer, 'FLEET', 'nemuri.operator.server.s1'],
   ['TargetPinned', ofPool, 'FLEET', 'nemuri.operator.pool.web'],
   ['LoadSampled', data, 'TELEMETRY', 'nemuri.load.web.p1'],
   ['ProbesSampled', data, 'TELEMETRY', 'nemuri.probe.h1'],
+  ['HeartbeatSent', data, 'TELEMETRY', 'nemuri.heartbeat.s1'],
   ['PowerMetered', data, 'TELEMETRY', 'nemuri.meter.s1'],
 ])('%s', (type, about, stream, subject) => {
   expect(streamOf(type)).toBe(stream);

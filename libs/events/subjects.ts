@@ -23,8 +23,14 @@ export const subjectFilters = {
   probe: `${root}.probe.*`,
   meter: `${root}.meter.*`,
   energy: `${root}.energy.*`,
+  heartbeat: `${root}.heartbeat.*`,
   everything: `${root}.>`,
 } as const;
+
+/** The load of one pool only, by every proxy. */
+export function loadFilterOf(pool: string): string {
+  return `${root}.load.${pool}.*`;
+}
 
 const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   config: 'FLEET',
@@ -32,11 +38,13 @@ const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   power: 'FLEET',
   health: 'FLEET',
   traffic: 'FLEET',
+  agent: 'FLEET',
   operator: 'FLEET',
   load: 'TELEMETRY',
   probe: 'TELEMETRY',
   meter: 'TELEMETRY',
   energy: 'FLEET',
+  heartbeat: 'TELEMETRY',
 };
 
 /** The stream that keeps events of this type. */
@@ -59,6 +67,11 @@ export function healthSubject(server: string): string {
   return `${root}.state.${server}.health`;
 }
 
+/** Where a server's agent is asked. In no stream: a question that nobody hears now is gone. */
+export function questionSubject(server: string): string {
+  return `${root}.ask.${server}`;
+}
+
 /** The subject a fact is published on: `nemuri.<kind>.<whom it is about>[.<who says it>]`. */
 export function subjectOf(event: EventDraft): string {
   const { data } = event;
@@ -73,6 +86,8 @@ export function subjectOf(event: EventDraft): string {
       return healthSubject(field(data, 'server'));
     case 'traffic':
       return `${root}.state.${field(data, 'server')}.traffic.${field(data, 'proxy')}`;
+    case 'agent':
+      return `${root}.state.${field(data, 'server')}.agent`;
     case 'operator':
       return 'server' in data
         ? `${root}.operator.server.${data.server}`
@@ -85,6 +100,8 @@ export function subjectOf(event: EventDraft): string {
       return `${root}.meter.${field(data, 'server')}`;
     case 'energy':
       return `${root}.energy.${field(data, 'pool')}`;
+    case 'heartbeat':
+      return `${root}.heartbeat.${field(data, 'server')}`;
   }
 }
 

@@ -177,7 +177,7 @@ describe('all mistakes of a file come at once, by line', () => {
     [
       'an unknown branch of a union',
       broken(['minServers: 1', 'healthCheck: { probe: { kind: htp } }']),
-      'f.yaml:4: pools.web.healthCheck.probe.kind: must be "http" or "tcp"; did you mean "http"? (got "htp")',
+      'f.yaml:4: pools.web.healthCheck.probe.kind: must be "http" or "tcp" or "grpc"; did you mean "http"? (got "htp")',
     ],
     [
       'a union of words',

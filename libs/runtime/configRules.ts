@@ -1,4 +1,5 @@
 import { isTimeZone } from '../domain/mod.ts';
+import { eventTypes, isEventType } from '../events/mod.ts';
 import { describeValue, didYouMean, type Finding, type KeyPath, keyOf } from './configProblem.ts';
 import { isMapping } from './configYaml.ts';
 import { addressOf, checkLadder, checkMethod, originOf } from './powerRules.ts';
@@ -56,6 +57,7 @@ const methodOrders: readonly Order[] = [
 const boundsOrders: readonly Order[] = [
   { smaller: 'quarantineMs', larger: 'maxQuarantineMs', why: 'it only gets longer' },
   { smaller: 'sampleIntervalMs', larger: 'proxyLeaseMs', why: 'each proxy would always seem silent' },
+  { smaller: 'heartbeatIntervalMs', larger: 'heartbeatLeaseMs', why: 'each server would always seem silent' },
   { smaller: 'proxyLeaseMs', larger: 'proxyGoneMs', why: 'silent comes before gone' },
 ];
 
@@ -75,6 +77,7 @@ export function checkRules(value: unknown): Finding[] {
     ...servers.flatMap(([name, server]) => checkServer(name, server, pools)),
     ...sharedAddresses(servers),
     ...inOrder(boundsOrders, config.bounds, ['bounds']),
+    ...unknownEvents(config.notifications),
   ];
 }
 
@@ -102,6 +105,19 @@ function inOrder(orders: readonly Order[], value: unknown, path: KeyPath): Findi
     if (typeof low !== 'number' || typeof high !== 'number' || low <= high) return [];
     const rule = `must be at most ${larger}, which is ${high}: ${why}`;
     return [finding([...path, ...smaller.split('.')], low, rule)];
+  });
+}
+
+/** A webhook that waits for an event that never comes. */
+function unknownEvents(notifications: unknown): Finding[] {
+  const webhooks = isMapping(notifications) ? notifications.webhooks : [];
+  return (Array.isArray(webhooks) ? webhooks : []).flatMap((webhook, index) => {
+    const events = isMapping(webhook) && Array.isArray(webhook.events) ? webhook.events : [];
+    return events.flatMap((name, at) => {
+      if (typeof name !== 'string' || isEventType(name)) return [];
+      const rule = `must be a type of event${didYouMean(name, eventTypes)}`;
+      return [finding(['notifications', 'webhooks', index, 'events', at], name, rule)];
+    });
   });
 }
 

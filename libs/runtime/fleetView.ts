@@ -33,6 +33,8 @@ export interface FleetViewOptions {
   readonly name: string;
   /** A snapshot is saved after so many events. */
   readonly snapshotEvery?: number;
+  /** Begins from that service's snapshot and saves none: for the many that only look. */
+  readonly readOnly?: boolean;
   readonly onProblem: (problem: string, details: object) => void;
 }
 
@@ -43,7 +45,7 @@ interface Waiter {
 
 /** Opens the view and resolves when it has caught up with the stream as it stood at the call. */
 export async function openFleetView(options: FleetViewOptions): Promise<FleetView> {
-  const { bus, name, onProblem, snapshotEvery = 1_000 } = options;
+  const { bus, name, onProblem, snapshotEvery = 1_000, readOnly = false } = options;
   const fleet = await restore(bus, name);
   const listeners = new Set<FleetListener>();
   const waiters = new Set<Waiter>();
@@ -57,6 +59,7 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
     }
   };
   const save = async () => {
+    if (readOnly) return;
     savedSequence = fleet.sequence;
     const snapshot = {
       schemaVersion: fleetSchemaVersion,

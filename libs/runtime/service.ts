@@ -24,6 +24,7 @@ const adminPorts: Readonly<Record<string, number>> = {
   planner: 8082,
   power: 8083,
   health: 8084,
+  agent: 8085,
 };
 
 /**

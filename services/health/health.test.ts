@@ -1,15 +1,12 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createServer as createTcpServer } from 'node:net';
-import { Agent } from 'undici';
 import { fleetConfig } from '../../libs/domain/testing/builders.ts';
 import type { EventOf, RecordedEvent } from '../../libs/events/mod.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import type { RunningService } from '../../libs/runtime/service.ts';
 import { createHarness, type Harness } from '../testing/harness.ts';
 import { startHealth } from './health.ts';
-import { probeServer } from './probe.ts';
 
 let harness: Harness;
 let health: RunningService | undefined;
@@ -118,55 +115,31 @@ test('its samples are a sign of life', async () => {
   expect(sample.data.latencyMs.max).toBeGreaterThan(0);
 });
 
-describe('a probe', () => {
-  const dispatcher = new Agent();
-  afterAll(() => dispatcher.close());
-  const http = { kind: 'http', path: '/', expectStatusMin: 200, expectStatusMax: 299 } as const;
+test('liveness is not readiness: what lives and is not ready gets no requests, and the reason says so', async () => {
+  let ready = true;
+  const { url } = await origin((request, response) =>
+    response.writeHead(request.url === '/live' || ready ? 200 : 503).end(),
+  );
+  await start(url, { probe: { kind: 'http', path: '/ready' }, liveness: { kind: 'http', path: '/live' } });
+  const healthy = await next('ServerBecameHealthy');
+  ready = false;
+  const { data } = await next('ServerBecameUnhealthy', healthy.sequence);
+  expect(data.reason).toBe('status 503; alive: status 200');
+});
 
-  test('tells silence from a refusal to serve', async () => {
-    const silent = await probeServer(
-      `http://127.0.0.1:${await freePort('127.0.0.1')}`,
-      http,
-      500,
-      dispatcher,
-    );
-    expect(silent).toMatchObject({ ok: false, answered: false });
-    const { url } = await origin((_request, response) => response.writeHead(503).end());
-    expect(await probeServer(url, http, 500, dispatcher)).toMatchObject({
-      ok: false,
-      answered: true,
-      detail: 'status 503',
-    });
+test('what went wrong is posted to the webhooks', async () => {
+  const bodies: string[] = [];
+  const receiver = await origin(async (request, response) => {
+    for await (const chunk of request) bodies.push(String(chunk));
+    response.end();
+    receiver.server.emit('posted');
   });
-
-  test('an answer that never comes is bounded in time, and somebody was there', async () => {
-    const { url } = await origin(() => {});
-    expect(await probeServer(url, http, 50, dispatcher)).toMatchObject({ ok: false, answered: true });
-  });
-
-  test('sends the Host header that the config names', async () => {
-    const { url } = await origin((request, response) =>
-      response.writeHead(request.headers.host === 'shop.example' ? 200 : 404).end(),
-    );
-    expect(await probeServer(url, { ...http, host: 'shop.example' }, 500, dispatcher)).toMatchObject({
-      ok: true,
-    });
-  });
-
-  test('by TCP needs no more than a connection', async () => {
-    const server = createTcpServer((socket) => socket.destroy());
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    expect(await probeServer(url, { kind: 'tcp' }, 500, dispatcher)).toMatchObject({
-      ok: true,
-      answered: true,
-    });
-    server.close();
-    await once(server, 'close');
-    expect(await probeServer(url, { kind: 'tcp' }, 500, dispatcher)).toMatchObject({
-      ok: false,
-      answered: false,
-    });
-  });
+  const config = fleetConfig({ servers: 1, server: { url: receiver.url } });
+  const webhooks = [{ url: `${receiver.url}/hook`, events: ['ServerQuarantined'] }];
+  await harness.configure({ ...config, notifications: { ...config.notifications, webhooks } });
+  health = await startHealth(harness.context('health'));
+  await harness.publish({ type: 'ServerQuarantined', data: { ...s1, untilMs: Date.now(), reason: 'test' } });
+  const signal = AbortSignal.timeout(10_000);
+  while (!bodies.some((body) => body.includes('nemuri.ServerQuarantined.v1')))
+    await once(receiver.server, 'posted', { signal });
 });

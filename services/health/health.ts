@@ -1,45 +1,101 @@
-import { Agent } from 'undici';
+import type { HeartbeatWitness, Observation, ServerState } from '../../libs/domain/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createLatencyHistogram } from '../../libs/runtime/latency.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
+import type { ProbeResult } from '../../libs/runtime/probe.ts';
+import { resolveSecret } from '../../libs/runtime/secrets.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
-import type { ProbeResult } from './probe.ts';
+import { createWebhooks } from '../../libs/runtime/webhooks.ts';
+import { askAgentChecks } from './agentChecks.ts';
+import { holdsBack, watchContradictions } from './contradictions.ts';
+import { listenForHeartbeats } from './heartbeatHttp.ts';
+import { followHeartbeats } from './heartbeats.ts';
 import { startProber } from './prober.ts';
+import { type HealthSettings, healthSettings } from './settings.ts';
+import { followTraffic } from './traffic.ts';
+import { createTurns } from './turns.ts';
 
 /** A sign of life that could not be sent in this time is not worth sending. */
 const publishTimeoutMs = 2_000;
 const idleSampleIntervalMs = 1_000;
 
+export interface RunningHealth extends RunningService {
+  /** Where servers without an agent say that they are up. */
+  readonly heartbeatUrl: string | undefined;
+}
+
 /**
  * The health checker: probes every server that may serve or is coming back, and proves the sleep of those that
  * are off. A server that sleeps is left alone.
  */
-export async function startHealth(context: ServiceContext): Promise<RunningService> {
+export async function startHealth(
+  context: ServiceContext,
+  { heartbeatListen }: HealthSettings = healthSettings(process.env),
+): Promise<RunningHealth> {
   const { bus, log, nowMs, settings } = context;
   const view = await openFleetView({
     bus,
     name: 'health',
     onProblem: (problem, details) => log.warn(details, problem),
   });
-  const dispatcher = new Agent({ connections: null, connect: { timeout: 60_000 } });
+  const turns = createTurns();
+  const webhooks = createWebhooks({ readSecret: resolveSecret, log, nowMs, random: Math.random });
+  const keepWebhooks = () => {
+    if (view.fleet.config) webhooks.configure(view.fleet.config.notifications);
+  };
+  keepWebhooks();
   const latency = createLatencyHistogram();
   let sent = 0;
   let failed = 0;
-  const onProbe = (result: ProbeResult) => {
+  const late = createLatencyHistogram();
+  const onProbe = (result: ProbeResult, lateMs: number) => {
+    late.record(lateMs);
     sent += 1;
     if (!result.ok) failed += 1;
     latency.record(result.latencyMs);
   };
 
+  const heartbeats = await followHeartbeats({ bus, log, nowMs, view });
+  const http =
+    heartbeatListen && (await listenForHeartbeats({ bus, log, nowMs, view, listen: heartbeatListen }));
+  const agentChecks = askAgentChecks({ bus, log, nowMs, view });
+  const traffic = await followTraffic({ bus, log, nowMs, view });
+  const observe = (state: ServerState): Observation => ({
+    lifecycle: state.lifecycle,
+    // What is read off the probes is no witness beside them.
+    power: state.powerInferred ? 'unknown' : state.powerState,
+    heartbeat: heartbeatWitness(state, heartbeats.speaks, view.fleet.config?.bounds.contradictionConfirmMs),
+    probe: probers.get(state.name)?.witness ?? 'none',
+    traffic: traffic.witness(state.name),
+  });
+  const contradictions = watchContradictions({
+    log,
+    nowMs,
+    view,
+    observe,
+    clockJumpedMs: heartbeats.clockJumpedMs,
+  });
   const probers = createCrew((server) =>
-    startProber(server, { view, log, nowMs, random: Math.random, dispatcher, onProbe }),
+    startProber(server, {
+      view,
+      log,
+      nowMs,
+      random: Math.random,
+      turns,
+      onProbe,
+      speaks: heartbeats.speaks,
+      holdsBack: (state) => holdsBack(state, contradictions.verdict(state)),
+    }),
   );
   const keepProbers = () => probers.keep(Object.keys(view.fleet.servers));
   keepProbers();
   view.onChange((event) => {
-    if (event.type === 'FleetConfigured') keepProbers();
-    else if ('server' in event.data) probers.get(event.data.server)?.nudge();
+    webhooks.notify(event);
+    if (event.type === 'FleetConfigured') {
+      keepProbers();
+      keepWebhooks();
+    } else if ('server' in event.data) probers.get(event.data.server)?.nudge();
   });
 
   let sampledAtMs = nowMs();
@@ -51,11 +107,13 @@ export async function startHealth(context: ServiceContext): Promise<RunningServi
       sent,
       failed,
       latencyMs: latency.summary(),
+      lateMs: late.summary(),
     };
     sampledAtMs = timeMs;
     sent = 0;
     failed = 0;
     latency.reset();
+    late.reset();
     if (data.intervalMs <= 0) return;
     await bus.publish({ type: 'ProbesSampled', data }, { timeoutMs: publishTimeoutMs });
   };
@@ -66,13 +124,30 @@ export async function startHealth(context: ServiceContext): Promise<RunningServi
   });
 
   return {
+    heartbeatUrl: http?.url,
     fleet: () => view.fleet,
     notReady: () => fleetReadiness(view.fleet, bus),
     async stop() {
       await sampler.stop();
       await probers.stop();
-      await dispatcher.close();
+      await contradictions.stop();
+      await traffic.stop();
+      await http?.close();
+      await agentChecks.stop();
+      await heartbeats.stop();
+      await webhooks.stop();
       await view.close();
     },
   };
+}
+
+/** What was heard before the hardware went off, or just after, says nothing of one that is off. */
+function heartbeatWitness(
+  state: ServerState,
+  speaks: (server: string, sinceMs?: number) => boolean,
+  lateMs = 0,
+): HeartbeatWitness {
+  if (!state.heartbeat) return 'none';
+  const isDown = state.powerState === 'off' || state.lifecycle === 'asleep';
+  return speaks(state.name, isDown ? state.sinceMs + lateMs : 0) ? 'speaks' : 'silent';
 }

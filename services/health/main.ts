@@ -1,4 +1,4 @@
 import { runService } from '../../libs/runtime/service.ts';
 import { startHealth } from './health.ts';
 
-await runService('health', startHealth);
+await runService('health', (context) => startHealth(context));

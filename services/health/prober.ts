@@ -1,21 +1,22 @@
-import type { Dispatcher } from 'undici';
 import {
   countProbe,
   factOfProbes,
   noProbes,
   type ProbeCount,
   type ProbePurpose,
+  type ProbeWitness,
   probeDelayMs,
   probePurpose,
   proofOfSleep,
   type ServerState,
 } from '../../libs/domain/mod.ts';
-import type { Bounds, EventDraft, PoolConfig } from '../../libs/events/mod.ts';
+import type { Bounds, EventDraft, HealthCheckConfig, PoolConfig } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
 import { startLoop } from '../../libs/runtime/loop.ts';
-import { type ProbeResult, probeServer } from './probe.ts';
+import { createProbe, type Probe, type ProbeResult } from '../../libs/runtime/probe.ts';
+import type { Turns } from './turns.ts';
 
 /** A fact about health is worth only so long; what the next probe says is newer. */
 const publishTimeoutMs = 5_000;
@@ -28,11 +29,19 @@ export interface ProberOptions {
   readonly nowMs: () => number;
   /** In [0, 1). */
   readonly random: () => number;
-  readonly dispatcher: Dispatcher;
-  readonly onProbe: (result: ProbeResult) => void;
+  /** Bounds the probes at once of all servers. */
+  readonly turns: Turns;
+  /** @param lateMs how much later than due it was sent. */
+  readonly onProbe: (result: ProbeResult, lateMs: number) => void;
+  /** Was a heartbeat of this server heard of late? */
+  readonly speaks: (server: string) => boolean;
+  /** Is the probes' word against a server held back, because others are served well by it? */
+  readonly holdsBack: (state: ServerState) => boolean;
 }
 
 export interface Prober {
+  /** What the probes say by now: not one of them, but as many in a row as it takes. */
+  readonly witness: ProbeWitness;
   /** Something about the server changed: look now if it is to be looked at otherwise than before. */
   nudge(): void;
   stop(): Promise<void>;
@@ -51,6 +60,10 @@ export function startProber(server: string, options: ProberOptions): Prober {
   let count: ProbeCount = noProbes;
   let counted: ProbePurpose = 'none';
   let silentSinceMs: number | undefined;
+  let witness: ProbeWitness = 'none';
+  /** When the next probe is due, by the monotonic clock. */
+  let dueMs: number | undefined;
+  const probes = createProbeCache();
 
   const known = (): Known | undefined => {
     const { config } = view.fleet;
@@ -68,8 +81,20 @@ export function startProber(server: string, options: ProberOptions): Prober {
   const delayMs = () => {
     const now = known();
     const purpose = purposeNow();
+    dueMs = undefined;
     if (!now || purpose === 'none') return idleDelayMs;
-    return probeDelayMs(now.pool.healthCheck, purpose, options.random());
+    const delay = probeDelayMs(now.pool.healthCheck, purpose, options.random());
+    dueMs = performance.now() + delay;
+    return delay;
+  };
+  const ask = async ({ url, pool: { healthCheck } }: Known, purpose: ProbePurpose): Promise<ProbeResult> => {
+    const { timeoutMs, liveness } = healthCheck;
+    if (isQuiet(purpose)) return probes.of(url, connection)(timeoutMs);
+    const ready = await probes.of(url, healthCheck.probe)(timeoutMs);
+    if (ready.ok || liveness === undefined) return ready;
+    const alive = await probes.of(url, liveness)(timeoutMs);
+    const detail = `${ready.detail}; ${alive.ok ? 'alive' : 'not alive'}: ${alive.detail}`;
+    return { ...ready, answered: alive.ok, detail };
   };
   const once = async () => {
     const before = known();
@@ -78,21 +103,27 @@ export function startProber(server: string, options: ProberOptions): Prober {
       count = noProbes;
       silentSinceMs = undefined;
     }
+    if (purpose === 'none') witness = 'none';
     counted = purpose;
     if (!before || purpose === 'none') return;
     const { healthCheck } = before.pool;
-    const askedAtMs = nowMs();
-    const isQuiet = purpose === 'sleepProof' || purpose === 'watch';
-    const probe = isQuiet ? ({ kind: 'tcp' } as const) : healthCheck.probe;
-    const result = await probeServer(before.url, probe, healthCheck.timeoutMs, options.dispatcher);
-    options.onProbe(result);
+    let lateMs = 0;
+    let askedAtMs = nowMs();
+    const result = await options.turns.take(() => {
+      lateMs = dueMs === undefined ? 0 : Math.max(0, performance.now() - dueMs);
+      askedAtMs = nowMs();
+      return ask(before, purpose);
+    }, before.bounds.maxConcurrentProbes);
+    options.onProbe(result, lateMs);
     const after = known();
     // What the server was asked as does not hold any more: the answer is about another life of it.
     if (!after || after.state.lifecycle !== before.state.lifecycle || purposeNow() !== purpose) return;
     count = countProbe(count, result.ok);
     silentSinceMs = result.answered ? undefined : (silentSinceMs ?? askedAtMs);
-    const silentForMs = nowMs() - (silentSinceMs ?? nowMs());
-    const fact = factOf(after, purpose, count, result, silentForMs, nowMs());
+    witness = witnessOf(witness, count, result, healthCheck.fall);
+    if (count.bad >= healthCheck.fall && options.holdsBack(after.state)) return;
+    const heard = { silentForMs: nowMs() - (silentSinceMs ?? nowMs()), speaks: options.speaks(server) };
+    const fact = factOf(after, purpose, count, result, heard, nowMs());
     if (fact && (await view.record(fact, publishTimeoutMs)))
       log.info({ server, detail: result.detail }, fact.type);
   };
@@ -102,6 +133,9 @@ export function startProber(server: string, options: ProberOptions): Prober {
     onError: (error) => log.warn({ server, error: messageOf(error) }, 'health fact not stored'),
   });
   return {
+    get witness() {
+      return witness;
+    },
     nudge: () => {
       if (purposeNow() !== counted) loop.wakeUp();
     },
@@ -109,21 +143,55 @@ export function startProber(server: string, options: ProberOptions): Prober {
   };
 }
 
+const connection = { kind: 'tcp' } as const;
+
+/** Silence is asked for, not service: whether anything takes a connection. */
+function isQuiet(purpose: ProbePurpose): boolean {
+  return purpose === 'sleepProof' || purpose === 'watch';
+}
+
+/** Probes are made once and sent many times; a changed configuration makes new ones. */
+function createProbeCache() {
+  const known = new Map<HealthCheckConfig['probe'], { readonly url: string; readonly probe: Probe }>();
+  return {
+    of(url: string, config: HealthCheckConfig['probe']): Probe {
+      const same = known.get(config);
+      if (same?.url === url) return same.probe;
+      if (known.size > maxCachedProbes) known.clear();
+      const probe = createProbe(url, config);
+      known.set(config, { url, probe });
+      return probe;
+    },
+  };
+}
+const maxCachedProbes = 8;
+
+/** One bad probe is no word yet; one good one is. */
+function witnessOf(before: ProbeWitness, count: ProbeCount, result: ProbeResult, fall: number): ProbeWitness {
+  if (result.ok) return 'good';
+  if (count.bad < fall && (before === 'good' || before === 'none')) return before;
+  return result.answered ? 'bad' : 'silent';
+}
+
 function factOf(
   { state, pool, bounds }: Known,
   purpose: ProbePurpose,
   count: ProbeCount,
   result: ProbeResult,
-  silentForMs: number,
+  heard: { readonly silentForMs: number; readonly speaks: boolean },
   nowMs: number,
 ): EventDraft | undefined {
   const about = { server: state.name, pool: state.pool };
-  if (purpose === 'sleepProof' || purpose === 'watch') {
-    const proof = proofOfSleep(state, silentForMs, result.answered, bounds, nowMs);
+  if (isQuiet(purpose)) {
+    const { silentForMs, speaks } = heard;
+    const spoke = result.answered || speaks;
+    const proof = proofOfSleep(state, silentForMs, spoke, bounds, nowMs);
     const power = state.powerInferred
-      ? `no power to read; ${result.answered ? 'not silent' : `silent for ${silentForMs} ms`}`
+      ? `no power to read; ${spoke ? 'not silent' : `silent for ${silentForMs} ms`}`
       : 'hardware off';
-    return proof && { ...proof, data: { ...about, evidence: `${power}; probe: ${result.detail}` } };
+    const heartbeat = state.heartbeat ? `; heartbeat: ${speaks ? 'heard' : 'silent'}` : '';
+    const evidence = `${power}; probe: ${result.detail}${heartbeat}`;
+    return proof && { ...proof, data: { ...about, evidence } };
   }
   const fact = factOfProbes(state, count, pool.healthCheck);
   if (!fact) return undefined;

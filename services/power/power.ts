@@ -1,16 +1,15 @@
 import { setMaxListeners } from 'node:events';
 import {
-  healthSeen,
   type Liveness,
   nobodySeen,
   type PowerAction,
   planPower,
   powerRefusals,
-  proxySeen,
   type ServerView,
   serverViewOf,
+  witness,
 } from '../../libs/domain/mod.ts';
-import { type EventOf, type RecordedEvent, subjectFilters } from '../../libs/events/mod.ts';
+import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
@@ -43,7 +42,7 @@ interface ServerLoads {
 export async function startPower(
   context: ServiceContext,
   makeDriver: MakeDriver = (server, method) =>
-    createDriver(server, method, { resolveSecret, now: context.nowMs }),
+    createDriver(server, method, { resolveSecret, now: context.nowMs, ask: context.bus.ask }),
 ): Promise<RunningService> {
   const { bus, log, nowMs } = context;
   const view = await openFleetView({
@@ -177,12 +176,6 @@ export async function startPower(
       await view.close();
     },
   };
-}
-
-function witness(liveness: Liveness, event: RecordedEvent): Liveness {
-  if (event.type === 'LoadSampled')
-    return proxySeen(liveness, event.data.proxy, event.timeMs, event.data.stopping);
-  return event.type === 'ProbesSampled' ? healthSeen(liveness, event.timeMs) : liveness;
 }
 
 function createServerLoads(): ServerLoads {

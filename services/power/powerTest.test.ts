@@ -109,6 +109,17 @@ test('what can not be read is left alone', async () => {
   expect(machine.commands).toEqual([]);
 });
 
+test('an agent is not asked: it would obey the history only', async () => {
+  const { make, machine } = machines('on');
+  const agent: MakeDriver = (server, method) => ({ ...make(server, method), name: 'agent' });
+  const { ok, steps } = await run({ make: agent, serves: () => true });
+  expect([ok, steps.at(-1)?.detail, machine.commands]).toEqual([
+    false,
+    'a cycle needs a method that sleeps without an agent and one that wakes',
+    [],
+  ]);
+});
+
 test('where nobody can read the power, silence is off', async () => {
   const { make, machine } = machines('on');
   const blind: MakeDriver = (server, method) => ({

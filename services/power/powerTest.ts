@@ -1,3 +1,4 @@
+import { agentDriver } from '../../libs/domain/mod.ts';
 import type { PowerMethod, ServerConfig } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { PowerTestJob, PowerTestStep } from '../../libs/runtime/powerTest.ts';
@@ -9,7 +10,7 @@ export interface PowerTestOptions {
   readonly job: PowerTestJob;
   readonly makeDriver: MakeDriver;
   /** Whether the server serves now, by its pool's probe. */
-  readonly serves: (signal: AbortSignal) => Promise<boolean>;
+  readonly serves: () => Promise<boolean>;
   readonly pause: (delayMs: number) => Promise<void>;
   /** Monotonic ms. */
   readonly nowMs: () => number;
@@ -87,8 +88,8 @@ async function readRung({ job, drivers, signal, tell, nowMs }: Bench, rung: numb
 
 async function cycle(bench: Bench): Promise<void> {
   const { job, drivers, signal, tell, nowMs } = bench;
-  if (!drivers.driverThat(job.server, 'sleep') || !drivers.driverThat(job.server, 'wake')) {
-    const detail = 'a cycle needs a method that sleeps and one that wakes';
+  if (!sleeperOf(bench) || !drivers.driverThat(job.server, 'wake')) {
+    const detail = 'a cycle needs a method that sleeps without an agent and one that wakes';
     tell({ step: 'sleeps', ok: false, detail }, nowMs());
     return;
   }
@@ -113,7 +114,7 @@ async function cycle(bench: Bench): Promise<void> {
 async function stateOf({ job, drivers, serves }: Bench, signal: AbortSignal): Promise<PowerState> {
   const reader = drivers.driverThat(job.server, 'readPower');
   if (reader) return reader.readPower(signal);
-  return (await serves(signal)) ? 'on' : 'off';
+  return (await serves()) ? 'on' : 'off';
 }
 
 /** Looks again and again; a look that fails is a look in vain, since BMCs fall silent while power changes. */
@@ -142,9 +143,15 @@ async function command(
   }
 }
 
+/** An agent obeys only what the history holds, and a test writes none. */
+function sleeperOf({ job, drivers }: Bench): PowerDriver | undefined {
+  const able = drivers.driversOf(job.server).filter(({ capabilities }) => capabilities.has('sleep'));
+  return able.find(({ name }) => name !== agentDriver);
+}
+
 async function sleep(bench: Bench): Promise<boolean> {
   const { job, drivers, server, serves, signal, tell, nowMs } = bench;
-  const driver = drivers.driverThat(job.server, 'sleep');
+  const driver = sleeperOf(bench);
   const timeoutMs = server.power.find(
     (_, rung) => drivers.driverOf(job.server, rung) === driver,
   )?.gracefulOffTimeoutMs;
@@ -156,7 +163,7 @@ async function sleep(bench: Bench): Promise<boolean> {
   let silences = 0;
   const ok = await until(bench, signal, timeoutMs, async () => {
     if (readable) return (await stateOf(bench, signal)) === 'off';
-    silences = (await serves(signal)) ? 0 : silences + 1;
+    silences = (await serves()) ? 0 : silences + 1;
     return silences >= silencesUntilOff;
   });
   const how = readable
@@ -173,7 +180,7 @@ async function wake(bench: Bench, signal: AbortSignal): Promise<boolean> {
   }
   tell({ step: 'isOn', ok: true, detail: 'it is on' }, sinceMs);
   const timeoutMs = server.wakeTimeoutMs;
-  const ok = await until(bench, signal, timeoutMs, () => serves(signal));
+  const ok = await until(bench, signal, timeoutMs, serves);
   return tell({ step: 'serves', ok, detail: ok ? server.url : `no answer within ${timeoutMs} ms` }, sinceMs);
 }
 

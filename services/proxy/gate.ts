@@ -4,12 +4,14 @@ import {
   expectedReadyInMs,
   fullRetryBudget,
   hashOf,
+  inFlightLimit,
   peakEwmaMs,
   type ServerState,
   type ServerView,
   slowStartShare,
   spendRetry,
   takesRequests,
+  wishedCapacityRps,
 } from '../../libs/domain/mod.ts';
 import type { PoolConfig } from '../../libs/events/mod.ts';
 import { ProblemError } from '../../libs/runtime/errors.ts';
@@ -194,20 +196,19 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     update(nextConfig, servers) {
       const reconnect = JSON.stringify(nextConfig.forwarding) !== JSON.stringify(config.forwarding);
       config = nextConfig;
-      const timeMs = nowMs();
       states = servers.map(({ state }) => state);
       const known = new Map(upstreams.map((upstream) => [upstream.name, upstream]));
       upstreams = servers.map((server) => {
         const before = known.get(server.state.name);
         known.delete(server.state.name);
-        if (!before) return refresh(openUpstream(server, config), server, timeMs);
+        if (!before) return refresh(openUpstream(server, config), server);
         if (before.url !== server.config.url || reconnect) {
           // What is in flight ends on the old connections, and still counts as this server's.
           before.connections.close();
           before.url = server.config.url;
           before.connections = openConnections(server.config.url, config);
         }
-        return refresh(before, server, timeMs);
+        return refresh(before, server);
       });
       ramping = upstreams.some(({ returnedAtMs }) => returnedAtMs !== undefined);
       for (const gone of known.values()) gone.connections.close();
@@ -245,18 +246,16 @@ function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream
   };
 }
 
-function refresh(upstream: Upstream, { state, config }: ServerView, timeMs: number): Upstream {
-  upstream.capacityRps = config.capacityRps;
-  upstream.nominalRps = config.capacityRps;
+function refresh(upstream: Upstream, { state, config }: ServerView): Upstream {
+  upstream.capacityRps = wishedCapacityRps(state, config.capacityRps);
+  upstream.nominalRps = upstream.capacityRps;
   upstream.wattsPerRps = config.energy.busyWatts / config.capacityRps;
-  if (config.maxInFlight === undefined) delete upstream.maxInFlight;
-  else upstream.maxInFlight = config.maxInFlight;
-  const returned = takesRequests(state) && !upstream.takesRequests;
+  const limit = inFlightLimit(state, config.maxInFlight);
+  if (limit === undefined) delete upstream.maxInFlight;
+  else upstream.maxInFlight = limit;
   // Health has seen it answer since: what a connection said before does not count any more.
-  if (returned) {
-    upstream.ejectedUntilMs = 0;
-    upstream.returnedAtMs = timeMs;
-  }
+  if (takesRequests(state) && !upstream.takesRequests) upstream.ejectedUntilMs = 0;
+  upstream.returnedAtMs = state.healthyAtMs ?? 0;
   upstream.takesRequests = takesRequests(state);
   return upstream;
 }

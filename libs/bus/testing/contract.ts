@@ -6,6 +6,7 @@ import {
   subjectFilters,
 } from '../../events/mod.ts';
 import { type Bus, BusClosedError, StaleWriterError, type StartAt } from '../bus.ts';
+import { questionTests } from './contractOfQuestions.ts';
 import { durableTests, snapshotTests } from './contractOfState.ts';
 import { cordoned, cordonMany, metered, poweredOn, probed } from './samples.ts';
 import { until } from './until.ts';
@@ -50,6 +51,7 @@ export function describeBus(name: string, makeHarness: () => Promise<BusHarness>
     describe('history', () => historyTests(tools));
     describe('snapshots', () => snapshotTests(tools));
     describe('subscribeDurable', () => durableTests(tools));
+    describe('questions', () => questionTests(tools));
     describe('close', () => closeTests(tools));
   });
 }

@@ -85,6 +85,22 @@ export const RedfishMethodSchema = strictObject(
   { description: 'Redfish over HTTP(S)' },
 );
 
+/** How one machine is switched off by the agent that runs on it (`nemuri agent`). It can't wake. */
+export const AgentMethodSchema = strictObject(
+  {
+    driver: Type.Literal('agent'),
+    how: Type.Union([Type.Literal('suspend'), Type.Literal('hibernate'), Type.Literal('powerOff')], {
+      default: 'powerOff',
+    }),
+    requestTimeoutMs: durationMs(15_000, "From the order to the agent's answer, its last look included"),
+    ...ladderSettings,
+    tries: Type.Integer({ minimum: 1, maximum: 20, default: 1, description: 'It wakes nothing: once' }),
+    confirmTimeoutMs: durationMs(60_000, 'It wakes nothing'),
+    allowForceOff: Type.Literal(false, { default: false, description: 'An agent never forces' }),
+  },
+  { description: 'The agent on the machine itself' },
+);
+
 /** How one machine is switched through its BMC by IPMI (ipmitool). */
 export const IpmiMethodSchema = strictObject(
   {
@@ -332,6 +348,7 @@ export const PowerMethodSchema = Type.Union([
   ExecMethodSchema,
   HttpMethodSchema,
   PduMethodSchema,
+  AgentMethodSchema,
 ]);
 
 export const EnergyModelSchema = settings(

@@ -17,6 +17,8 @@ export function commandText(method: PowerMethod, act: 'wake' | 'sleep'): string 
       const command = act === 'wake' ? method.wakeCommand : method.sleepCommand;
       return `ssh ${method.username}@${method.host}: ${command}`;
     }
+    case 'agent':
+      return `its agent is asked over the bus to ${method.how}; it obeys what the history holds, not a test`;
     case 'exec':
       return JSON.stringify(method[act]);
     case 'http':

@@ -1,4 +1,5 @@
 import type { PowerMethod } from '../../../libs/events/mod.ts';
+import { type AgentDependencies, createAgentDriver } from './agent.ts';
 import type { PowerDriver } from './driver.ts';
 import { createExecDriver } from './exec.ts';
 import { createHttpDriver } from './http.ts';
@@ -12,7 +13,7 @@ import { createWolDriver } from './wol.ts';
 export function createDriver(
   serverName: string,
   method: PowerMethod,
-  deps: RedfishDependencies,
+  deps: RedfishDependencies & AgentDependencies,
 ): PowerDriver {
   switch (method.driver) {
     case 'redfish':
@@ -29,5 +30,7 @@ export function createDriver(
       return createHttpDriver(serverName, method, deps);
     case 'pdu':
       return createPduDriver(serverName, method, deps);
+    case 'agent':
+      return createAgentDriver(serverName, method, deps);
   }
 }

@@ -67,6 +67,7 @@ export function createBench(): Bench {
       const driver = createDriver('web-1', method, {
         resolveSecret: options.resolveSecret ?? (() => password),
         now: options.now ?? Date.now,
+        ask: async () => undefined,
         limits: { taskPollMs: 5, ...options.limits },
       });
       drivers.push(driver);

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { Value } from '@sinclair/typebox/value';
 import { type PowerMethod, PowerMethodSchema } from '../../../../libs/events/mod.ts';
+import type { AgentDependencies } from '../agent.ts';
 import type { DriverDependencies } from '../driver.ts';
 
 /** What the tests of all drivers need: methods with their defaults, programs, and peers that behave badly. */
@@ -24,7 +25,11 @@ export function methodOf<D extends PowerMethod['driver']>(
 export const secretText = 'hunter2-S3cr3t';
 
 /** Every reference is this one secret. */
-export const deps: DriverDependencies = { resolveSecret: () => secretText, now: Date.now };
+export const deps: DriverDependencies & AgentDependencies = {
+  resolveSecret: () => secretText,
+  now: Date.now,
+  ask: async () => undefined,
+};
 
 /** The place of a program; undefined when it is not installed. */
 export function findProgram(name: string): string | undefined {

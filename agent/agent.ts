@@ -1,0 +1,172 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
+import {
+  formatAgentCheck,
+  freshAgentCheck,
+  parseAgentCheck,
+  type Saying,
+  sayingOf,
+  sayingOfAgentCheck,
+  serverViewOf,
+  withAnswer,
+} from '../libs/domain/mod.ts';
+import { messageOf } from '../libs/runtime/errors.ts';
+import { openFleetView } from '../libs/runtime/fleetView.ts';
+import { startLoop } from '../libs/runtime/loop.ts';
+import { fleetReadiness, type RunningService, type ServiceContext } from '../libs/runtime/service.ts';
+import { answerAgentChecks } from './agentCheck.ts';
+import { watchControlPlane } from './controlPlane.ts';
+import { connectionsOn, usersLoggedIn } from './look.ts';
+import { createOrders, type Run, runProgram } from './orders.ts';
+import type { AgentSettings } from './settings.ts';
+import { createVitalsReader, type KernelFolders, kernelFolders, readBootId } from './vitals.ts';
+
+/** A shutdown that can't be told in this time is not told: the machine does not wait. */
+const announceTimeoutMs = 2_000;
+/** The proxies need this long to hear of a shutdown, connections or none. */
+const hearTimeMs = 250;
+const idleIntervalMs = 2_000;
+
+export interface AgentDependencies {
+  readonly folders?: KernelFolders;
+  readonly run?: Run;
+}
+
+export interface RunningAgent extends RunningService {
+  /** Where HAProxy may ask, once it listens. */
+  readonly checkPort: number | undefined;
+  /**
+   * Says that the machine goes down, and waits until the connections to its service are gone, at most
+   * `shutdownWaitMs`. Idempotent.
+   */
+  announceShutdown(reason: string): Promise<void>;
+}
+
+/**
+ * What runs on a server: says how it is, answers for it, watches who watches it, and puts it to sleep when the
+ * history and its own eyes agree. The service's name is the server's.
+ */
+export async function startAgent(
+  context: ServiceContext,
+  settings: AgentSettings,
+  { folders = kernelFolders, run = runProgram }: AgentDependencies = {},
+): Promise<RunningAgent> {
+  const { bus, log, nowMs } = context;
+  const server = context.settings.name;
+  const bootId = await readBootId(folders);
+  const readVitals = createVitalsReader(folders, () => performance.now());
+  const view = await openFleetView({
+    bus,
+    name: 'health',
+    readOnly: true,
+    onProblem: (problem, details) => log.warn(details, problem),
+  });
+  const intervalMs = () => view.fleet.config?.bounds.heartbeatIntervalMs ?? idleIntervalMs;
+  const about = () => {
+    const pool = serverViewOf(view.fleet, server)?.state.pool;
+    return pool === undefined ? undefined : { server, pool };
+  };
+  const controlPlane = await watchControlPlane({ bus, log, nowMs, server, view, settings, intervalMs });
+  let saying: Saying = { wish: 'ready' };
+  let heartbeat = 0;
+  let shuttingDown: Promise<void> | undefined;
+
+  const connections = async () => {
+    const url = serverViewOf(view.fleet, server)?.config.url;
+    return url === undefined ? undefined : connectionsOn(portOf(url), folders);
+  };
+  const beat = async () => {
+    const [vitals, wished] = await Promise.all([readVitals(), readWish(settings.wishFile)]);
+    saying = wished;
+    const known = about();
+    if (!known || bus.lostSinceMs !== undefined) return;
+    heartbeat += 1;
+    const unreachable = controlPlane.unreachable().slice(0, 64);
+    const data = {
+      ...known,
+      via: 'agent',
+      bootId,
+      heartbeat,
+      ...sayingOf(saying),
+      shuttingDown: shuttingDown !== undefined,
+      ...vitals,
+      unreachable: unreachable.map((what) => what.slice(0, 200)),
+    } as const;
+    await bus.publish({ type: 'HeartbeatSent', data }, { timeoutMs: intervalMs() });
+  };
+  const heart = startLoop({
+    work: beat,
+    delayMs: intervalMs,
+    onError: (error) => log.debug({ error: messageOf(error) }, 'heartbeat dropped'),
+  });
+  const orders = createOrders({
+    bus,
+    log,
+    nowMs,
+    server,
+    view,
+    controlPlane,
+    settings,
+    run,
+    look: async () => ({
+      connections: await connections(),
+      users: settings.users === 'ignore' ? 0 : await usersLoggedIn(folders),
+    }),
+  });
+  const answering = await bus.answer(server, (question) => orders.take(question));
+  const checks =
+    settings.checkListen &&
+    (await answerAgentChecks(settings.checkListen, () =>
+      formatAgentCheck(saying, shuttingDown !== undefined),
+    ));
+
+  const announce = async (reason: string) => {
+    const known = about();
+    if (!known) return;
+    const endMs = performance.now() + settings.shutdownWaitMs;
+    const told = await bus
+      .publish(
+        { type: 'ServerShutdownAnnounced', data: { ...known, bootId, reason } },
+        { timeoutMs: Math.min(announceTimeoutMs, settings.shutdownWaitMs) },
+      )
+      .then(() => true)
+      .catch((error) => log.warn({ error: messageOf(error) }, 'shutdown not announced'));
+    if (told !== true) return;
+    log.info({ server, reason }, 'shutdown announced');
+    await pause(Math.min(hearTimeMs, settings.shutdownWaitMs));
+    while (performance.now() < endMs && (await connections()) !== 0) await pause(hearTimeMs / 5);
+  };
+  const announceShutdown = (reason: string) => {
+    shuttingDown ??= announce(reason);
+    return shuttingDown;
+  };
+  const address = checks?.address();
+  return {
+    fleet: () => view.fleet,
+    notReady: () =>
+      fleetReadiness(view.fleet, bus) ?? (about() ? undefined : `no server ${server} is configured`),
+    checkPort: typeof address === 'object' ? address?.port : undefined,
+    announceShutdown,
+    async stop() {
+      if (settings.announceOnStop) void announceShutdown('its agent was told to stop');
+      await shuttingDown;
+      await answering.stop();
+      checks?.close();
+      await heart.stop();
+      await orders.idle();
+      await controlPlane.stop();
+      await view.close();
+    },
+  };
+}
+
+function portOf(url: string): number {
+  const { port, protocol } = new URL(url);
+  return Number(port || (protocol === 'https:' ? 443 : 80));
+}
+
+/** What the operator wrote for this machine, in the words of an agent check; nothing: `ready`. */
+async function readWish(file: string): Promise<Saying> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return sayingOfAgentCheck(withAnswer(freshAgentCheck, parseAgentCheck(text) ?? {}));
+}
