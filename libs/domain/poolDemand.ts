@@ -56,6 +56,8 @@ export interface PoolDemand {
 
 /** A forecast is made for a setup time; one that is off by more than this factor is made anew. */
 const horizonTolerance = 1.3;
+/** Within a second arrivals are mostly chance, and a queue takes them up. */
+const leastStepMs = 1_000;
 /** Samples are held for so long: they are closed into steps long before. */
 const heldMs = 120_000;
 /** Steps kept to teach a new forecast what the old one knew. */
@@ -96,7 +98,7 @@ export function createPoolDemand(): PoolDemand {
   const forecastFor = (settings: DemandSettings): Forecast => {
     const off = forecast ? forecast.horizonMs / settings.horizonMs : Number.POSITIVE_INFINITY;
     if (forecast && off < horizonTolerance && off > 1 / horizonTolerance) return forecast;
-    const fitted = createForecast(settings.horizonMs, settings.sampleIntervalMs);
+    const fitted = createForecast(settings.horizonMs, Math.max(leastStepMs, settings.sampleIntervalMs));
     if (forecast) for (const rps of resample(rates, forecast.stepMs, fitted.stepMs)) fitted.feed(rps);
     forecast = fitted;
     return fitted;

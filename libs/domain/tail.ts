@@ -14,9 +14,9 @@ export interface ErrorTail {
 
 /** Errors grow with the square root of the level, as counts do; the offset keeps a silent night from a scale of 0. */
 const levelOffset = 10;
-/** Variance a scale of 1 has: the first guess, until a few errors were seen, is a burst of four ordinary ones. */
+/** What is assumed before anything was seen, an error four times that of pure chance, and how many errors it is worth. */
 const firstVariance = 16;
-const fewErrors = 60;
+const assumedErrors = 8;
 const leastVariance = 0.3;
 const binWidth = 0.05;
 const bins = 800;
@@ -48,7 +48,7 @@ export function createErrorTail({ stepMs, scaleMs, shapeMs }: ErrorTailOptions):
   let weight = 1;
   let total = 0;
   let count = 0;
-  let variance = 0;
+  let variance = firstVariance;
   let tail = firstTail;
 
   const rescale = () => {
@@ -82,7 +82,7 @@ export function createErrorTail({ stepMs, scaleMs, shapeMs }: ErrorTailOptions):
     add(actual, mean, scale) {
       count += 1;
       const error = (actual - mean) / Math.sqrt(mean + levelOffset);
-      variance += Math.max(scaleGain, 1 / count) * (error * error - variance);
+      variance += Math.max(scaleGain, 1 / (count + assumedErrors)) * (error * error - variance);
       variance = Math.max(leastVariance, variance);
       weight *= growth;
       total += weight;
@@ -92,10 +92,7 @@ export function createErrorTail({ stepMs, scaleMs, shapeMs }: ErrorTailOptions):
       if (weight > rescaleAbove) rescale();
       if (count >= errorsForTail && count % refitEvery === 0) refit();
     },
-    scaleAt(mean) {
-      const known = count > fewErrors ? variance : Math.max(variance, firstVariance);
-      return Math.sqrt(known * (mean + levelOffset));
-    },
+    scaleAt: (mean) => Math.sqrt(variance * (mean + levelOffset)),
     quantile(probability) {
       const { threshold, spread, shape, share } = tail;
       const times = share / Math.max(1e-9, probability);
