@@ -22,8 +22,6 @@ const publishTimeoutMs = 5_000;
 const idleIntervalMs = 1_000;
 /** The load of the last day teaches a planner that has just started. */
 const rememberedMs = 86_400_000;
-/** A sample older than this comes from a replay, not from now. */
-const replayedMs = 10_000;
 
 interface PoolLoad {
   readonly demand: PoolDemand;
@@ -56,10 +54,6 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
     const load = loadOf(event.data.pool);
     const { proxy, intervalMs, arrivals, inFlight, parked, stopping } = event.data;
     load.demand.observe({ proxy, timeMs: event.timeMs, intervalMs, arrivals, inFlight, parked, stopping });
-    // What is read of the past teaches the forecast; what the servers could take at the time is not known any more.
-    const isPast = nowMs() - event.timeMs > replayedMs;
-    const settings = isPast ? demandSettings(view.fleet, event.data.pool) : undefined;
-    if (settings) load.demand.advance(event.timeMs, settings);
     if (parked === 0) return;
     load.traceparent = event.traceparent;
     loops.get(event.data.pool)?.wakeUp();
@@ -71,10 +65,19 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
       onError: (error) => log.warn({ pool, error: messageOf(error) }, 'no decision'),
     }),
   );
+  // The past first, and to its end: it teaches the forecast, but what the servers could take then is not known any more.
+  let lastSequence = 0;
+  for await (const event of bus.history('TELEMETRY', 1, subjectFilters.load)) {
+    lastSequence = event.sequence;
+    if (event.type !== 'LoadSampled' || nowMs() - event.timeMs > rememberedMs) continue;
+    observe(event);
+    const settings = demandSettings(view.fleet, event.data.pool);
+    if (settings) loadOf(event.data.pool).demand.advance(event.timeMs, settings);
+  }
   const subscription: Subscription = await bus.subscribe({
     stream: 'TELEMETRY',
     filter: subjectFilters.load,
-    startAt: { sinceMs: nowMs() - rememberedMs },
+    startAt: { sequence: lastSequence + 1 },
     onEvent: (event) => {
       if (event.type === 'LoadSampled') observe(event);
     },
