@@ -67,7 +67,7 @@ const lagIntervals = 1.5;
 /** Rates are lower than this only by rounding. */
 const noRate = 1e-9;
 /** Lowered to this share of the risk, a hold is let go more reluctantly than it is taken. */
-export const keepFactor = 0.5;
+const keepFactor = 0.5;
 /** A server is woken when the risk without it is this many times the accepted one. */
 export const wakeFactor = 2;
 

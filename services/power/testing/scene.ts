@@ -1,5 +1,5 @@
-import { fleetConfig } from '../../../libs/domain/testing/builders.ts';
-import type { EventData, EventOf, RecordedEvent } from '../../../libs/events/mod.ts';
+import { fleetConfig, sampleData } from '../../../libs/domain/testing/builders.ts';
+import type { EventOf, RecordedEvent } from '../../../libs/events/mod.ts';
 import type { RunningService } from '../../../libs/runtime/service.ts';
 import { createHarness, type Harness } from '../../testing/harness.ts';
 import { startPower } from '../power.ts';
@@ -18,25 +18,7 @@ const bounds = {
 };
 const pool = { minServers: 1, planner: { minAwakeMs: 0, leaseMs: 60_000 } };
 const latencyMs = { p50: 1, p95: 1, p99: 1, max: 1 };
-const inputs: EventData<'CapacityDecided'>['inputs'] = {
-  nowRps: 1,
-  levelRps: 1,
-  keepRps: 1,
-  risk: 0.001,
-  horizonMs: 1,
-  parked: 0,
-  inFlight: 0,
-  proxies: 1,
-  observedForMs: 1,
-  neededServers: 1,
-  keptServers: 1,
-  capacityRps: 1,
-  countedServers: 1,
-  floor: 1,
-  spareServers: 0,
-  headroom: 0,
-  breakEvenMs: 1,
-};
+const { inputs } = sampleData.CapacityDecided;
 
 type Type = RecordedEvent['type'];
 
