@@ -4,14 +4,12 @@ import { type Fleet, floorOf, serversOfPool } from './fleet.ts';
 import { type DemandSettings, type PoolDemand, type Provided, wakeFactor } from './poolDemand.ts';
 import { scheduledServers } from './schedule.ts';
 import {
+  candidatesOf,
   capacityOf,
+  createSelection,
   expectedSetupMs,
-  inOrderOfCost,
   type Prospect,
   pick,
-  prospectsOf,
-  union,
-  withSpares,
 } from './selection.ts';
 
 export type CapacityDecision = DraftOf<'CapacityDecided'>['data'];
@@ -90,7 +88,7 @@ export function decideCapacity(
 ): CapacityDecision | undefined {
   const pool = fleet.config?.pools[poolName];
   if (!fleet.config || !pool) return undefined;
-  const servers = prospectsOf(fleet, poolName, nowMs);
+  const { all: servers, inOrderOfCost: order } = candidatesOf(fleet, poolName, nowMs);
   const { horizonMs, breakEvenMs: breakEven, provided } = traitsOf(servers);
   const settings = settingsOf(fleet.config, pool, horizonMs);
   demand.advance(nowMs, settings, provided);
@@ -103,18 +101,20 @@ export function decideCapacity(
   const needs = needsOf(demand, seen, settings, floor, breakEven, provided.readyRps, nowMs);
   const withHeadroom = 1 + pool.planner.headroom;
   const minimum = Math.max(floor, needs.somebody ? 1 : 0);
-  const order = inOrderOfCost(servers);
   const needed = pick(order, { minimum, rps: needs.wakeRps * withHeadroom });
-  const kept = pick(
-    order.filter(({ isAwake }) => isAwake),
-    { minimum, rps: needs.keepRps * withHeadroom },
-  );
+  const kept = pick(order, { minimum, rps: needs.keepRps * withHeadroom }, ({ isAwake }) => isAwake);
   const keepReason = reasonToKeepAll(fleet, poolName, servers, seen, breakEven);
   // A machine that draws as much asleep as idle is left on.
   const stays = (server: Prospect) =>
-    server.isAwake && (keepReason !== undefined || !Number.isFinite(server.breakEvenMs));
-  const chosen = union(union(needed, kept), servers.filter(stays));
-  const target = withSpares(chosen, order, pool.spareServers);
+    server.isAwake &&
+    !server.isCordoned &&
+    (keepReason !== undefined || !Number.isFinite(server.breakEvenMs));
+  const selection = createSelection();
+  selection.add(needed);
+  selection.add(kept);
+  selection.add(servers.filter(stays));
+  selection.addFirst(order, pool.spareServers);
+  const target = selection.servers;
   const inputs: CapacityDecision['inputs'] = {
     nowRps: round(seen.nowRps),
     levelRps: round(demand.levelRps),
@@ -127,7 +127,7 @@ export function decideCapacity(
     observedForMs: seen.observedForMs,
     neededServers: needed.length,
     keptServers: kept.length,
-    capacityRps: round(capacityOf(target.filter((server) => server.counts))),
+    capacityRps: round(capacityOf(target)),
     countedServers: servers.filter(({ lifecycle }) => lifecycle === 'ready').length,
     floor,
     spareServers: pool.spareServers,
