@@ -11,6 +11,7 @@ import {
   type Prospect,
   pick,
 } from './selection.ts';
+import { failureShare, type OnItsWay, withReserve } from './wakeRecord.ts';
 
 export type CapacityDecision = DraftOf<'CapacityDecided'>['data'];
 
@@ -54,6 +55,8 @@ interface Traits {
   /** The longest break-even time of those that are worth sleeping. */
   readonly breakEvenMs: number;
   readonly provided: Provided;
+  /** What is on its way, and how often that comes to nothing. */
+  readonly onItsWay: OnItsWay;
 }
 
 function traitsOf(servers: readonly Prospect[]): Traits {
@@ -61,15 +64,31 @@ function traitsOf(servers: readonly Prospect[]): Traits {
   let longestBreakEvenMs = 0;
   let readyRps = 0;
   let readyServers = 0;
-  for (const { setupTimeMs, breakEvenMs, takesRequests, capacityRps } of servers) {
+  let waking = 0;
+  let wakingRps = 0;
+  for (const server of servers) {
+    const { setupTimeMs, breakEvenMs, takesRequests, capacityRps, lifecycle, isAwake, counts } = server;
     horizonMs = Math.max(horizonMs, setupTimeMs);
     if (Number.isFinite(breakEvenMs)) longestBreakEvenMs = Math.max(longestBreakEvenMs, breakEvenMs);
+    if (lifecycle === 'waking' && isAwake && counts) {
+      waking += 1;
+      wakingRps += capacityRps;
+    }
     if (!takesRequests) continue;
     readyRps += capacityRps;
     readyServers += 1;
   }
   const provided = { readyRps, wholePool: readyServers === servers.length };
-  return { horizonMs, breakEvenMs: longestBreakEvenMs, provided };
+  const onItsWay = {
+    waking,
+    wakingRps: waking === 0 ? 0 : wakingRps / waking,
+    failureShare: waking === 0 ? 0 : failureShare(recordsOf(servers)),
+  };
+  return { horizonMs, breakEvenMs: longestBreakEvenMs, provided, onItsWay };
+}
+
+function* recordsOf(servers: readonly Prospect[]) {
+  for (const { wakeRecord } of servers) if (wakeRecord) yield wakeRecord;
 }
 
 /**
@@ -89,7 +108,7 @@ export function decideCapacity(
   const pool = fleet.config?.pools[poolName];
   if (!fleet.config || !pool) return undefined;
   const { all: servers, inOrderOfCost: order } = candidatesOf(fleet, poolName, nowMs);
-  const { horizonMs, breakEvenMs: breakEven, provided } = traitsOf(servers);
+  const { horizonMs, breakEvenMs: breakEven, provided, onItsWay } = traitsOf(servers);
   const settings = settingsOf(fleet.config, pool, horizonMs);
   demand.advance(nowMs, settings, provided);
   const seen = demand.demand(nowMs, settings);
@@ -98,7 +117,7 @@ export function decideCapacity(
     scheduledServers(pool.planner.schedules, nowMs, settings.horizonMs),
   );
   const floor = Math.max(floorOf(fleet, poolName), scheduled);
-  const needs = needsOf(demand, seen, settings, floor, breakEven, provided.readyRps, nowMs);
+  const needs = needsOf(demand, seen, settings, floor, breakEven, provided.readyRps, onItsWay, nowMs);
   const withHeadroom = 1 + pool.planner.headroom;
   const minimum = Math.max(floor, needs.somebody ? 1 : 0);
   const needed = pick(order, { minimum, rps: needs.wakeRps * withHeadroom });
@@ -166,13 +185,15 @@ function needsOf(
   floor: number,
   breakEven: number,
   servingRps: number,
+  onItsWay: OnItsWay,
   nowMs: number,
 ): Needs {
   const waiting = seen.parked + seen.inFlight > 0;
   // A pool that may sleep whole does so when nobody has come for a while; the forecast alone never says 0.
   const isQuiet = !waiting && demand.quietForMs(nowMs) > Math.max(breakEven, settings.horizonMs);
   if (isQuiet && floor === 0) return { wakeRps: 0, keepRps: 0, somebody: false };
-  let wakeRps = demand.upperRps(settings, wakeFactor);
+  const accepted = { factor: wakeFactor, risk: settings.risk };
+  let wakeRps = withReserve((factor) => demand.upperRps(settings, factor), accepted, onItsWay);
   // The queue is to be gone a minute after there is room again.
   const isShort = seen.parked > 0 || seen.nowRps > servingRps;
   if (isShort) wakeRps = Math.max(wakeRps, seen.nowRps + seen.parked / 60);

@@ -7,6 +7,7 @@ import { isWithdrawn } from './heartbeat.ts';
 import { takesRequests } from './routing.ts';
 import type { Lifecycle, ServerState } from './server.ts';
 import { isCountedOn } from './wakeLadder.ts';
+import type { WakeRecord } from './wakeRecord.ts';
 
 /** A wake that takes longer than this many setup times is not counted on: a substitute is woken, at worst in vain. */
 const overdueSetupTimes = 1.15;
@@ -46,6 +47,7 @@ export interface Prospect {
   readonly counts: boolean;
   /** Known to be on, or on its way: one that nobody has looked at yet may be off, and is not woken for that. */
   readonly isAwake: boolean;
+  readonly wakeRecord: WakeRecord | undefined;
 }
 
 function prospectOf(server: ServerView, place: number, nowMs: number): Prospect {
@@ -66,6 +68,7 @@ function prospectOf(server: ServerView, place: number, nowMs: number): Prospect 
     canBeChosen: canBeChosen(server, nowMs),
     counts: counts(server, setupTimeMs, nowMs),
     isAwake: isAwake(server),
+    wakeRecord: state.wakeRecord,
   };
 }
 
