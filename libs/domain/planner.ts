@@ -43,6 +43,7 @@ function settingsOf({ bounds }: FleetConfig, { planner }: PoolConfig, horizonMs:
     sampleIntervalMs: bounds.sampleIntervalMs,
     burstWindowMs: planner.burstWindowMs,
     risk: planner.risk,
+    dayMs: planner.dayMs,
     proxyLeaseMs: bounds.proxyLeaseMs,
     proxyGoneMs: bounds.proxyGoneMs,
   };
