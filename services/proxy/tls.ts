@@ -8,6 +8,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import type { FleetConfig } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { parseListen } from '../../libs/runtime/service.ts';
+import { acceptProxied, type ProxiedRules } from './acceptProxied.ts';
 
 export interface TlsSettings {
   readonly host: string;
@@ -52,6 +53,8 @@ export interface TlsHandlers {
   readonly onRequest: (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
   readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
   readonly onProblem: (problem: string, details: object) => void;
+  /** Defined: connections begin with a PROXY header. */
+  readonly proxied: () => ProxiedRules | undefined;
 }
 
 export interface TlsListener {
@@ -92,6 +95,7 @@ export async function startTlsListener(settings: TlsSettings, handlers: TlsHandl
       choose(null, (fitting ?? identities[0])?.context);
     },
   });
+  acceptProxied(server, handlers.proxied, handlers.onProblem);
   const sessions = new Set<ServerHttp2Session>();
   server.on('session', (session) => {
     sessions.add(session);
