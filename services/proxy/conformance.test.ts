@@ -230,3 +230,43 @@ test('a new certificate is taken without a restart', async () => {
   }
   expect(after.name).toBe('a.example');
 });
+
+test('an idle connection of HTTP/2 is closed in order, a quiet stream keeps it', async () => {
+  let end = () => {};
+  const origin = await site.origin((_request, response) => {
+    end = () => response.end('late');
+    response.flushHeaders();
+  });
+  const tls = {
+    host: '127.0.0.1',
+    port: await freePort('127.0.0.1'),
+    certificates: [await certificates.make('a')],
+  };
+  await site.start(configOf([origin], {}, { keepAliveTimeoutMs: 50 }), { tls });
+  await site.ready('s1');
+  const open = connectHttp2(`https://127.0.0.1:${tls.port}`, { rejectUnauthorized: false });
+  session = open;
+  const stream = open.request({ ':path': '/', ':authority': 'a' });
+  await once(stream, 'response');
+  const quietUntilMs = Date.now() + 200;
+  while (Date.now() < quietUntilMs) await new Promise((resolve) => setImmediate(resolve));
+  end();
+  const goaway = once(open, 'goaway');
+  expect(String(await once(stream, 'data'))).toBe('late');
+  const [code] = await goaway;
+  expect(code).toBe(0);
+});
+
+test('a TLS client that dribbles its headers gets 408', async () => {
+  const tls = {
+    host: '127.0.0.1',
+    port: await freePort('127.0.0.1'),
+    certificates: [await certificates.make('a')],
+  };
+  await site.start(configOf([1], {}, { headerTimeoutMs: 100 }), { tls });
+  const socket = connectTls({ port: tls.port, host: '127.0.0.1', rejectUnauthorized: false });
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n');
+  let answer = '';
+  for await (const chunk of socket) answer += chunk;
+  expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+});
