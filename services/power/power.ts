@@ -19,7 +19,7 @@ import { startAccountant } from './accountant.ts';
 import { createActions, isAttempt } from './actions.ts';
 import { createDriverSet, type MakeDriver } from './driverSet.ts';
 import { createDriver } from './drivers/registry.ts';
-import { wakesWithoutBus } from './failAwake.ts';
+import { type SentWakes, wakesWithoutBus } from './failAwake.ts';
 import { startMachine } from './machine.ts';
 import { meterServer } from './meter.ts';
 
@@ -102,6 +102,7 @@ export async function startPower(
   const reconcile = async () => {
     const lostSinceMs = bus.lostSinceMs;
     if (lostSinceMs !== undefined) return failAwake(nowMs() - lostSinceMs);
+    sentWakes.clear();
     let left = Object.keys(view.fleet.servers).length * 2;
     let intent: PowerAction | undefined;
     do {
@@ -112,17 +113,16 @@ export async function startPower(
       left -= 1;
     } while (intent && left > 0);
   };
+  const sentWakes = new Map<string, SentWakes>();
   const failAwake = async (lostForMs: number) => {
-    const wakes = wakesWithoutBus(
-      view.fleet,
-      lostForMs,
-      (server) => machines.get(server)?.lastReading ?? 'unknown',
-    );
+    const readings = (server: string) => machines.get(server)?.lastReading ?? 'unknown';
+    const wakes = wakesWithoutBus(view.fleet, lostForMs, readings, sentWakes, nowMs());
     await Promise.all(
-      wakes.map(async (server) => {
-        log.warn({ server, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
+      wakes.map(async ({ server, rung }) => {
+        sentWakes.set(server, { count: (sentWakes.get(server)?.count ?? 0) + 1, lastAtMs: nowMs() });
+        log.warn({ server, rung, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
         try {
-          await drivers.driverThat(server, 'wake')?.wake(signal);
+          await drivers.driverOf(server, rung)?.wake(signal);
         } catch (error) {
           log.warn({ server, error: messageOf(error) }, 'fail awake: wake failed');
         }
