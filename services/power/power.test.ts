@@ -123,6 +123,22 @@ test('without the bus, servers whose power nobody can read are woken too', async
   harness.store.setReachable(true);
 });
 
+test('fail awake is told when it begins, by planner or bus, and when it is over', async () => {
+  await scene.start(1, { pool: { minServers: 1, planner: { leaseMs: 50 } } });
+  const lost = await scene.next('FailAwakeStarted');
+  expect(lost.data).toMatchObject({ pool: 'web', cause: 'planner' });
+  expect(lost.data.reason).toContain('no decision of the planner');
+  await scene.decide('s1');
+  const over = await scene.next('FailAwakeEnded');
+  scene.machines.machine('s1').powerState = 'off';
+  harness.store.setReachable(false);
+  await until(() => scene.machines.machine('s1').commands.length > 0);
+  harness.store.setReachable(true);
+  const byBus = await scene.next('FailAwakeStarted', undefined, over.sequence);
+  expect(byBus.data).toMatchObject({ cause: 'bus', reason: expect.stringContaining('directly: s1') });
+  await scene.next('FailAwakeEnded', undefined, byBus.sequence);
+});
+
 test('a button pressed by hand is drift, and the floor is woken again', async () => {
   await scene.start(1);
   await scene.becomeReady('s1');

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import {
+  failAwakeFact,
   type Liveness,
   nobodySeen,
   type PowerAction,
@@ -20,7 +21,7 @@ import { createActions, isAttempt } from './actions.ts';
 import { createDriverSet, type MakeDriver } from './driverSet.ts';
 import { createDriver } from './drivers/registry.ts';
 import { type SentWakes, wakesWithoutBus } from './failAwake.ts';
-import { startMachine } from './machine.ts';
+import { publishTimeoutMs, startMachine } from './machine.ts';
 import { meterServer } from './meter.ts';
 
 /** Signs of life that old are read at the start, so that a restart does not take the living for missing. */
@@ -102,7 +103,7 @@ export async function startPower(
   const reconcile = async () => {
     const lostSinceMs = bus.lostSinceMs;
     if (lostSinceMs !== undefined) return failAwake(nowMs() - lostSinceMs);
-    sentWakes.clear();
+    await tellOfFailAwake();
     let left = Object.keys(view.fleet.servers).length * 2;
     let intent: PowerAction | undefined;
     do {
@@ -113,8 +114,25 @@ export async function startPower(
       left -= 1;
     } while (intent && left > 0);
   };
+  /** That the power service wakes, or has woken, by itself is news for the operator. */
+  const tellOfFailAwake = async () => {
+    const woken = [...sentWakes.keys()];
+    sentWakes.clear();
+    for (const pool of Object.keys(view.fleet.config?.pools ?? {})) {
+      const own = woken.filter((server) => view.fleet.servers[server]?.pool === pool);
+      const reason = `fail awake: the bus was lost, woken by the hardware directly: ${own.join(', ')}`;
+      const byBus = {
+        type: 'FailAwakeStarted',
+        data: { pool, cause: 'bus', lostForMs: busLostForMs, reason },
+      } as const;
+      const fact = own.length > 0 ? byBus : failAwakeFact(view.fleet, pool, nowMs());
+      if (fact && (await view.record(fact, publishTimeoutMs))) log.warn(fact.data, fact.type);
+    }
+  };
+  let busLostForMs = 0;
   const sentWakes = new Map<string, SentWakes>();
   const failAwake = async (lostForMs: number) => {
+    busLostForMs = lostForMs;
     const readings = (server: string) => machines.get(server)?.lastReading ?? 'unknown';
     const wakes = wakesWithoutBus(view.fleet, lostForMs, readings, sentWakes, nowMs());
     await Promise.all(
