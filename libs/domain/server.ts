@@ -72,10 +72,14 @@ export interface ServerState {
   readonly quarantinedUntilMs?: number;
   /** Until when some proxy sends it nothing, because its connection was dead. */
   readonly ejectedUntilMs?: number;
+  /** When probes last lifted such an ejection. */
+  readonly ejectionLiftedAtMs?: number;
   /** What it says of itself, once it has spoken. */
   readonly heartbeat?: HeartbeatState;
   /** Since when it is known to go down by itself; until it is up again it gets nothing new. Epoch ms. */
   readonly shutdownAnnouncedAtMs?: number;
+  /** Epoch ms of its last boots that nobody asked for, newest last. */
+  readonly restartsAtMs?: readonly number[];
   /** Witnesses that disagree about it. */
   readonly contradictions?: Contradictions;
   readonly failedWakes: number;
@@ -267,6 +271,10 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
       return enter(without(server, 'sleep'), 'failed', event.timeMs);
     case 'ServerEjected':
       return { ...server, ejectedUntilMs: Math.max(server.ejectedUntilMs ?? 0, event.data.untilMs) };
+    case 'EjectionConfirmed':
+      return without(server, 'ejectedUntilMs');
+    case 'EjectionLifted':
+      return { ...without(server, 'ejectedUntilMs'), ejectionLiftedAtMs: event.timeMs };
     case 'ServerCordoned':
       return { ...server, cordoned: true };
     case 'ServerUncordoned':
