@@ -53,6 +53,7 @@ function demandOf(known: Known): PoolDemand {
     heldUpperRps: () => heldRps,
     levelRps: rps,
     forecast: undefined,
+    memory: () => undefined,
     quietForMs: () => known.quietMs ?? 0,
   };
 }

@@ -148,3 +148,35 @@ test('a day replayed 480 times faster is forecast like the day itself', () => {
   expect(replayed.upperRps).toBeCloseTo(real.upperRps, 3);
   expect(replayed.levelRps).toBeCloseTo(real.levelRps, 3);
 });
+
+describe('a memory that was saved', () => {
+  const restored = (demand: PoolDemand) => createPoolDemand(JSON.parse(JSON.stringify(demand.memory())));
+  const fresh = () => {
+    const demand = createPoolDemand();
+    run(demand, 0, 7_200, wobbling, { readyRps: 1_000, wholePool: false });
+    return demand;
+  };
+
+  test('goes on as if nothing had happened', () => {
+    const first = fresh();
+    const second = restored(first);
+    run(first, 7_200, 7_260, wobbling);
+    run(second, 7_170, 7_260, wobbling);
+    expect(second.demand(at(7_260), settings)).toEqual(first.demand(at(7_260), settings));
+    // Rates are kept to four digits, and the first tails were learned with the windows still filling.
+    expect(second.upperRps(settings, 1) / first.upperRps(settings, 1)).toBeCloseTo(1, 1);
+    expect(second.levelRps / first.levelRps).toBeCloseTo(1, 2);
+    expect(second.memory()?.boldness).toBeCloseTo(first.memory()?.boldness ?? Number.NaN);
+  });
+
+  test('a gap after it is a gap: what was known before does not count as known any more', () => {
+    const later = restored(fresh());
+    run(later, 9_000, 9_060, wobbling);
+    expect(later.demand(at(9_060), settings).observedForMs).toBe(60_000);
+    expect(later.levelRps).toBeGreaterThan(50);
+  });
+
+  test('nothing is remembered of nothing', () => {
+    expect(createPoolDemand().memory()).toBeUndefined();
+  });
+});

@@ -14,13 +14,16 @@ import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { traceparentOf, withSpan } from '../../libs/runtime/telemetry.ts';
+import { createMemories } from './memories.ts';
 
 /** A decision that is not stored within this time is out of date: the next one is made on newer load. */
 const publishTimeoutMs = 5_000;
 
+/** A planner that crashes reads so much of the load again. */
+const saveIntervalMs = 300_000;
 /** Until the pool's settings are known. */
 const idleIntervalMs = 1_000;
-/** The load of the last day teaches a planner that has just started. */
+/** Where no memory was saved, the load of the last day teaches a planner that has just started. */
 const rememberedMs = 86_400_000;
 
 interface PoolLoad {
@@ -30,8 +33,9 @@ interface PoolLoad {
 }
 
 /**
- * The planner: follows the load of every pool and decides again and again which servers shall be awake. Its only
- * memory is what the streams hold, so one that restarts knows what the last one knew.
+ * The planner: follows the load of every pool and decides again and again which servers shall be awake. What it has
+ * learned of a load is saved now and then, and what came after is in the stream, so one that restarts knows what the
+ * last one knew.
  */
 export async function startPlanner(context: ServiceContext): Promise<RunningService> {
   const { bus, log, nowMs } = context;
@@ -40,12 +44,13 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
     name: 'planner',
     onProblem: (problem, details) => log.warn(details, problem),
   });
+  const memories = createMemories(bus);
   const pools = new Map<string, PoolLoad>();
-
+  const known = await memories.load(Object.keys(view.fleet.pools));
   const loadOf = (pool: string): PoolLoad => {
     let load = pools.get(pool);
     if (!load) {
-      load = { demand: createPoolDemand(), traceparent: undefined };
+      load = { demand: createPoolDemand(known.byPool.get(pool)), traceparent: undefined };
       pools.set(pool, load);
     }
     return load;
@@ -53,6 +58,7 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   const observe = (event: EventOf<'LoadSampled'>) => {
     const load = loadOf(event.data.pool);
     const { proxy, intervalMs, arrivals, inFlight, parked, stopping } = event.data;
+    memories.mark(event);
     load.demand.observe({ proxy, timeMs: event.timeMs, intervalMs, arrivals, inFlight, parked, stopping });
     if (parked === 0) return;
     load.traceparent = event.traceparent;
@@ -66,8 +72,8 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
     }),
   );
   // The past first, and to its end: it teaches the forecast, but what the servers could take then is not known any more.
-  let lastSequence = 0;
-  for await (const event of bus.history('TELEMETRY', 1, subjectFilters.load)) {
+  let lastSequence = known.fromSequence - 1;
+  for await (const event of bus.history('TELEMETRY', known.fromSequence, subjectFilters.load)) {
     lastSequence = event.sequence;
     if (event.type !== 'LoadSampled' || nowMs() - event.timeMs > rememberedMs) continue;
     observe(event);
@@ -91,11 +97,19 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
     // A wake that failed or a server that died asks for a substitute at once.
     if (pool && event.type !== 'CapacityDecided') loops.get(pool)?.wakeUp();
   });
+  const save = () => memories.save(new Map([...pools].map(([pool, { demand }]) => [pool, demand.memory()])));
+  const saving = startLoop({
+    work: save,
+    delayMs: () => saveIntervalMs,
+    onError: (error) => log.warn({ error: messageOf(error) }, 'memory of the load not saved'),
+  });
   return {
     fleet: () => view.fleet,
     notReady: () => fleetReadiness(view.fleet, bus),
     async stop() {
       await loops.stop();
+      await saving.stop();
+      await save().catch((error) => log.warn({ error: messageOf(error) }, 'memory of the load not saved'));
       await subscription.stop();
       await view.close();
     },
