@@ -14,6 +14,7 @@ import {
   wishedCapacityRps,
 } from '../../libs/domain/mod.ts';
 import type { PoolConfig } from '../../libs/events/mod.ts';
+import type { Clock } from '../../libs/runtime/clock.ts';
 import { ProblemError } from '../../libs/runtime/errors.ts';
 import { createMeter, createPoolMeter, type Meter, type PoolMeter } from './load.ts';
 import { createParking, type Parking, type ParkOptions } from './parking.ts';
@@ -81,6 +82,9 @@ export interface GateOptions {
   readonly pool: string;
   readonly config: PoolConfig;
   readonly nowMs: () => number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
   /** Nothing is in flight on this server any more. */
   readonly onIdle: (server: string) => void;
 }
@@ -89,16 +93,17 @@ export interface GateOptions {
 const setupQuantile = 0.9;
 const unlimited = Number.POSITIVE_INFINITY;
 
-export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOptions): Gate {
+export function createGate(options: GateOptions): Gate {
+  const { pool, config: firstConfig, nowMs, clock, random, onIdle } = options;
   let config = firstConfig;
   let turn = 0;
   let upstreams: Upstream[] = [];
-  let retryTimer: NodeJS.Timeout | undefined;
+  let cancelRetry: (() => void) | undefined;
   let states: readonly ServerState[] = [];
   let returnUntilMs = 0;
   let ramping = false;
   let retries = fullRetryBudget;
-  const parking = createParking<Upstream>(nowMs);
+  const parking = createParking<Upstream>(nowMs, clock);
   const meter = createPoolMeter();
 
   const targetOf = (capacityRps: number) =>
@@ -117,7 +122,7 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
   const take = (limitOf: (upstream: Upstream) => number, keyHash?: number): Upstream | undefined => {
     turn = (turn + 1) % 0x40000000;
     if (ramping) ramp();
-    const choice = { turn, random: Math.random, keyHash, targetOf };
+    const choice = { turn, random, keyHash, targetOf };
     const chosen = chooseServer(config.balancing.policy, upstreams, choice, limitOf);
     if (chosen) chosen.inFlight += 1;
     return chosen;
@@ -140,8 +145,8 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     if (parking.count === 0) return;
     // An ejection ends by time alone; nobody else would look again.
     const endsMs = upstreams.map((upstream) => upstream.ejectedUntilMs).filter((endMs) => endMs > nowMs());
-    clearTimeout(retryTimer);
-    if (endsMs.length > 0) retryTimer = setTimeout(releaseParked, Math.min(...endsMs) - nowMs() + 1);
+    cancelRetry?.();
+    if (endsMs.length > 0) cancelRetry = clock.after(Math.min(...endsMs) - nowMs() + 1, releaseParked);
   };
 
   return {
@@ -215,7 +220,7 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
       releaseParked();
     },
     close() {
-      clearTimeout(retryTimer);
+      cancelRetry?.();
       parking.refuseAll(new ProblemError('NEMURI_STOPPING', 'Try again.', 1));
       // What is in flight comes to its end.
       for (const upstream of upstreams) upstream.connections.close();

@@ -38,7 +38,7 @@ const idleSampleIntervalMs = 1_000;
  * while there is none, measures the load. It serves from memory: the bus may be gone.
  */
 export async function startProxy(context: ServiceContext, settings: ProxySettings): Promise<RunningService> {
-  const { bus, log, nowMs } = context;
+  const { bus, log, nowMs, clock, chance } = context;
   const proxy = context.settings.name;
   const view = await openFleetView({
     bus,
@@ -59,7 +59,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     return inFlight;
   };
   const upgraded = createUpgraded();
-  const drains = followDrains({ view, proxy, log, nowMs, inFlightOn, onTimedOut: upgraded.restart });
+  const drains = followDrains({ view, proxy, log, nowMs, clock, inFlightOn, onTimedOut: upgraded.restart });
   const onIdle = (server: string) => {
     if (isDraining(view.fleet, server)) drains.look();
   };
@@ -67,7 +67,8 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     for (const pool of pools) {
       const config = view.fleet.config?.pools[pool];
       if (!config) continue;
-      const gate = gates.get(pool) ?? createGate({ pool, config, nowMs, onIdle });
+      const gate =
+        gates.get(pool) ?? createGate({ pool, config, nowMs, clock, random: chance.random, onIdle });
       gates.set(pool, gate);
       gate.update(config, serversOfPool(view.fleet, pool));
     }
@@ -207,6 +208,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     await Promise.all(drafts.map((draft) => bus.publish(draft, { timeoutMs: samplePublishTimeoutMs })));
   };
   const sampler = startLoop({
+    clock,
     work: () => sample(false),
     delayMs: () => view.fleet.config?.bounds.sampleIntervalMs ?? idleSampleIntervalMs,
     onError: (error) => log.debug({ error: messageOf(error) }, 'load sample dropped'),
