@@ -38,7 +38,7 @@ interface PoolLoad {
  * last one knew.
  */
 export async function startPlanner(context: ServiceContext): Promise<RunningService> {
-  const { bus, log, nowMs } = context;
+  const { bus, log, nowMs, clock } = context;
   const view = await openFleetView({
     bus,
     name: 'planner',
@@ -66,6 +66,7 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   };
   const loops = createCrew((pool) =>
     startLoop({
+      clock,
       work: () => decide(context, view, pool, loadOf(pool)),
       delayMs: () => view.fleet.config?.pools[pool]?.planner.decideIntervalMs ?? idleIntervalMs,
       onError: (error) => log.warn({ pool, error: messageOf(error) }, 'no decision'),
