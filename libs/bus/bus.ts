@@ -110,6 +110,12 @@ export interface Bus {
   /** The stream's last sequence now; 0 when it is empty. */
   lastSequence(stream: StreamName): Promise<number>;
 
+  /** The first sequence the stream still holds; one after the last when it holds none. */
+  firstSequence(stream: StreamName): Promise<number>;
+
+  /** The last sequence that was stored at or before `timeMs` (epoch ms, the stream's clock); one before the first it holds when all are later. */
+  sequenceAt(stream: StreamName, timeMs: number): Promise<number>;
+
   /** The snapshot under `key`, if there is one that can be read. */
   loadSnapshot(key: string): Promise<Snapshot | undefined>;
   saveSnapshot(key: string, snapshot: Snapshot): Promise<void>;

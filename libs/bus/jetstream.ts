@@ -15,6 +15,7 @@ import type { JetStreamBusOptions } from './jetstream/options.ts';
 import { publishEncoded } from './jetstream/publisher.ts';
 import { openReader } from './jetstream/reader.ts';
 import { readStored } from './jetstream/readStored.ts';
+import { firstOf, sequenceAt } from './jetstream/sequences.ts';
 import { loadSnapshot, saveSnapshot } from './jetstream/snapshots.ts';
 import { malformedProblem, subscriberProblem } from './problems.ts';
 
@@ -110,6 +111,15 @@ function createBus(link: Link, options: JetStreamBusOptions): Bus {
       refuseWhenClosed();
       const { manager } = await link.whenUp();
       return (await link.guard(manager.streams.info(stream))).state.last_seq;
+    },
+    async firstSequence(stream) {
+      refuseWhenClosed();
+      const { manager } = await link.whenUp();
+      return firstOf((await link.guard(manager.streams.info(stream))).state);
+    },
+    async sequenceAt(stream, timeMs) {
+      refuseWhenClosed();
+      return sequenceAt(link, stream, timeMs);
     },
     async loadSnapshot(key) {
       refuseWhenClosed();

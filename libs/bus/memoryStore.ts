@@ -45,6 +45,8 @@ export interface MemoryStore {
   lostSinceMs(source: string): number | undefined;
   lastSequence(stream: StreamName): number;
   firstSequence(stream: StreamName): number;
+  /** The last sequence stored at or before this time. */
+  sequenceAt(stream: StreamName, timeMs: number): number;
   read(stream: StreamName, sequence: number): MemoryMessage | undefined;
   /** Called after each stored message and each change of reachability. Returns what ends it. */
   watch(onChange: () => void): () => void;
@@ -105,6 +107,17 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     lostSinceMs: (source) => earliest(allLostSinceMs, lostSince.get(source)),
     lastSequence: (stream) => logs[stream].last(),
     firstSequence: (stream) => logs[stream].first(),
+    sequenceAt(stream, timeMs) {
+      const log = logs[stream];
+      let low = log.first() - 1;
+      let high = log.last();
+      while (low < high) {
+        const middle = Math.ceil((low + high) / 2);
+        if ((log.read(middle)?.storedMs ?? 0) <= timeMs) low = middle;
+        else high = middle - 1;
+      }
+      return low;
+    },
     read: (stream, sequence) => logs[stream].read(sequence),
     watch(onChange) {
       watchers.add(onChange);
@@ -189,7 +202,9 @@ function createMessage(event: EncodedEvent, sequence: number, storedMs: number):
     sequence,
     storedMs,
     get decoded() {
-      decoded ??= freezeDeep(decode({ subject, sequence, payload, header: (name) => headers[name] ?? '' }));
+      decoded ??= freezeDeep(
+        decode({ subject, sequence, storedMs, payload, header: (name) => headers[name] ?? '' }),
+      );
       return decoded;
     },
   };
