@@ -17,9 +17,10 @@ import { openReader } from './jetstream/reader.ts';
 import { readStored } from './jetstream/readStored.ts';
 import { firstOf, sequenceAt } from './jetstream/sequences.ts';
 import { loadSnapshot, saveSnapshot } from './jetstream/snapshots.ts';
+import { ensureStreams } from './jetstream/streams.ts';
 import { malformedProblem, subscriberProblem } from './problems.ts';
 
-export type { JetStreamBusOptions, StreamLimits } from './jetstream/options.ts';
+export type { JetStreamBusOptions } from './jetstream/options.ts';
 
 /**
  * The event bus on NATS JetStream, from nats-server 2.9 on. Creates its streams and the bucket of snapshots.
@@ -120,6 +121,11 @@ function createBus(link: Link, options: JetStreamBusOptions): Bus {
     async sequenceAt(stream, timeMs) {
       refuseWhenClosed();
       return sequenceAt(link, stream, timeMs);
+    },
+    async limit(limits) {
+      refuseWhenClosed();
+      const { manager } = await link.whenUp();
+      await link.guard(ensureStreams(manager, limits));
     },
     async loadSnapshot(key) {
       refuseWhenClosed();

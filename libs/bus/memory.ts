@@ -125,6 +125,11 @@ export function openMemoryBus(store: MemoryStore, options: MemoryBusOptions): Bu
       await reachable();
       return store.sequenceAt(stream, timeMs);
     },
+    async limit(limits) {
+      refuseWhenClosed();
+      await reachable();
+      store.limit(limits);
+    },
     async loadSnapshot(key) {
       refuseWhenClosed();
       await reachable();

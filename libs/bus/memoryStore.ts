@@ -1,5 +1,5 @@
 import { decode, type EncodedEvent, type StreamName, streams } from '../events/mod.ts';
-import { type PublishAck, StaleWriterError } from './bus.ts';
+import { type PublishAck, StaleWriterError, type StreamLimits } from './bus.ts';
 
 /** Time for the in-memory bus: the simulation passes its own. */
 export interface BusClock {
@@ -45,6 +45,8 @@ export interface MemoryStore {
   lostSinceMs(source: string): number | undefined;
   lastSequence(stream: StreamName): number;
   firstSequence(stream: StreamName): number;
+  /** Ages only: memory is bounded by the number of events. */
+  limit(limits: StreamLimits): void;
   /** The last sequence stored at or before this time. */
   sequenceAt(stream: StreamName, timeMs: number): number;
   read(stream: StreamName, sequence: number): MemoryMessage | undefined;
@@ -107,6 +109,10 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     lostSinceMs: (source) => earliest(allLostSinceMs, lostSince.get(source)),
     lastSequence: (stream) => logs[stream].last(),
     firstSequence: (stream) => logs[stream].first(),
+    limit({ fleetMaxAgeMs, telemetryMaxAgeMs }) {
+      logs.FLEET.limit(fleetMaxAgeMs, clock.now());
+      logs.TELEMETRY.limit(telemetryMaxAgeMs, clock.now());
+    },
     sequenceAt(stream, timeMs) {
       const log = logs[stream];
       let low = log.first() - 1;
@@ -139,6 +145,7 @@ const duplicateWindowMs = 2 * 60 * 1000;
 
 interface StreamLog {
   push(event: EncodedEvent, nowMs: number): number;
+  limit(maxAgeMs: number | undefined, nowMs: number): void;
   first(): number;
   last(): number;
   read(sequence: number): MemoryMessage | undefined;
@@ -146,7 +153,8 @@ interface StreamLog {
   sequenceOfId(id: string, nowMs: number): number | undefined;
 }
 
-function createLog(maxAgeMs: number, maxEvents: number): StreamLog {
+function createLog(firstMaxAgeMs: number, maxEvents: number): StreamLog {
+  let maxAgeMs = firstMaxAgeMs;
   let messages: MemoryMessage[] = [];
   // Forgotten messages stay at the array's head until half of it is forgotten, so that forgetting is cheap.
   let head = 0;
@@ -182,6 +190,10 @@ function createLog(maxAgeMs: number, maxEvents: number): StreamLog {
       if (id) byId.set(id, { sequence, storedMs: nowMs });
       forgetOld(nowMs);
       return sequence;
+    },
+    limit(wantedMs, nowMs) {
+      maxAgeMs = wantedMs ?? maxAgeMs;
+      forgetOld(nowMs);
     },
     first: () => firstSequence,
     last,

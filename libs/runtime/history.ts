@@ -1,5 +1,6 @@
 import type { Bus } from '../bus/mod.ts';
 import { copyFleet, type Fleet, fleetSchemaVersion, foldInto, initialFleet } from '../domain/mod.ts';
+import { type Checkpoint, listCheckpoints, loadCheckpoint } from './checkpoints.ts';
 
 /** A moment of the history: an event's sequence, or a time in epoch ms by the stream's own clock. */
 export type Moment = { readonly sequence: number } | { readonly timeMs: number };
@@ -53,6 +54,7 @@ export function openHistory(bus: Bus, options: HistoryOptions = {}): History {
   const { snapshots = defaultSnapshots, keepEvery = 5_000, maxKept = 64 } = options;
   const kept = new Map<number, Start>();
   let loading: Promise<Start[]> | undefined;
+  let listing: Promise<readonly Checkpoint[]> | undefined;
   let last: Promise<unknown> = Promise.resolve();
 
   const keep = (start: Start) => {
@@ -66,11 +68,22 @@ export function openHistory(bus: Bus, options: HistoryOptions = {}): History {
   const nearest = async (sequence: number): Promise<Start> => {
     loading ??= loadStarts(bus, snapshots);
     const starts = [...kept.values(), ...(await loading)];
+    const none: Start = { fleet: initialFleet(), storedMs: undefined };
     const usable = starts.filter(({ fleet }) => fleet.sequence <= sequence);
-    return usable.reduce((best, start) => (start.fleet.sequence > best.fleet.sequence ? start : best), {
-      fleet: initialFleet(),
-      storedMs: undefined,
-    } satisfies Start);
+    const best = usable.reduce(
+      (one, start) => (start.fleet.sequence > one.fleet.sequence ? start : one),
+      none,
+    );
+    listing ??= listCheckpoints(bus);
+    const between = (one: Checkpoint) => one.sequence <= sequence && one.sequence > best.fleet.sequence;
+    for (const checkpoint of (await listing).filter(between).reverse()) {
+      const fleet = await loadCheckpoint(bus, checkpoint);
+      if (!fleet) continue;
+      const start = { fleet, storedMs: checkpoint.storedMs };
+      keep(start);
+      return start;
+    }
+    return best;
   };
   const foldTo = async (start: Start, sequence: number): Promise<Start> => {
     if (start.fleet.sequence >= sequence) return start;

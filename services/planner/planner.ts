@@ -38,6 +38,7 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   const view = await openFleetView({
     bus,
     name: 'planner',
+    keepsCheckpoints: true,
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const pools = new Map<string, PoolLoad>();

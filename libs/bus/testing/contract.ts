@@ -7,7 +7,7 @@ import {
 } from '../../events/mod.ts';
 import { type Bus, BusClosedError, StaleWriterError, type StartAt } from '../bus.ts';
 import { questionTests } from './contractOfQuestions.ts';
-import { durableTests, snapshotTests } from './contractOfState.ts';
+import { durableTests, limitTests, snapshotTests } from './contractOfState.ts';
 import { cordoned, cordonMany, metered, poweredOn, probed } from './samples.ts';
 import { until } from './until.ts';
 
@@ -50,6 +50,7 @@ export function describeBus(name: string, makeHarness: () => Promise<BusHarness>
     describe('what is no event', () => malformedTests(tools));
     describe('history', () => historyTests(tools));
     describe('snapshots', () => snapshotTests(tools));
+    describe('limits', () => limitTests(tools));
     describe('subscribeDurable', () => durableTests(tools));
     describe('questions', () => questionTests(tools));
     describe('close', () => closeTests(tools));
