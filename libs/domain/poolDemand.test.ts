@@ -89,6 +89,27 @@ test('a silence of all proxies is not taken for no load', () => {
   expect(demand.levelRps).toBeGreaterThan(90);
 });
 
+test.each([20, 60, 400, 7_300])('what was saved after %d s goes on as if nothing had been', (seconds) => {
+  const lived = createPoolDemand();
+  const provided = { readyRps: 130, wholePool: false };
+  run(lived, 0, seconds, wobbling, provided);
+  const revived = createPoolDemand(JSON.parse(JSON.stringify(lived.save())));
+  for (let minute = 0; minute < 5; minute += 1) {
+    const from = seconds + minute * 60;
+    for (const demand of [lived, revived]) run(demand, from, from + 60, wobbling, provided);
+    const seen = [lived, revived].map((demand) => ({
+      level: demand.levelRps,
+      upper: demand.upperRps(settings, 1),
+      held: demand.heldUpperRps(600_000),
+      demand: demand.demand(at(from + 60), settings),
+      weights: demand.forecast?.weights(),
+      saved: demand.save(),
+    }));
+    expect(seen[1]).toEqual(seen[0]);
+    expect(seen[0]?.level).toBeGreaterThan(50);
+  }
+});
+
 test('knows for how long nobody has come', () => {
   const demand = createPoolDemand();
   expect(demand.quietForMs(at(0))).toBe(Number.POSITIVE_INFINITY);

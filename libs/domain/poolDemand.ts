@@ -8,7 +8,7 @@ import {
   observeLoad,
   rateBetween,
 } from './demand.ts';
-import { createForecast, type Forecast } from './forecast.ts';
+import { createForecast, type Forecast, restoreForecast, type SavedForecast } from './forecast.ts';
 
 export interface DemandSettings {
   /** How far ahead capacity must be ordered: the setup time. */
@@ -52,7 +52,29 @@ export interface PoolDemand {
   readonly forecast: Forecast | undefined;
   /** For how long no request has come, in ms; Infinity when none ever has. */
   quietForMs(nowMs: number): number;
+  /** All it knows, as JSON: what `createPoolDemand` goes on from. */
+  save(): SavedDemand;
 }
+
+export interface SavedDemand {
+  readonly history: LoadHistory;
+  readonly forecast: SavedForecast | null;
+  readonly closedToMs: number | null;
+  readonly rates: readonly number[];
+  readonly uppers: readonly Upper[];
+  readonly meanRps: number;
+  readonly learnedSteps: number;
+  readonly boldness: number;
+  readonly lastArrivalMs: number | null;
+}
+
+interface Upper {
+  readonly timeMs: number;
+  readonly rps: number;
+}
+
+/** Counts up whenever the shape or the meaning of `SavedDemand` changes: an older one is then learned anew. */
+export const demandSchemaVersion = 1;
 
 /** A forecast is made for a setup time; one that is off by more than this factor is made anew. */
 const horizonTolerance = 1.3;
@@ -84,16 +106,15 @@ const boldnessPerDay = 0.5;
 const boldnessPerRisk = 700;
 const mostCautionPerStep = 0.15;
 
-export function createPoolDemand(): PoolDemand {
-  let history: LoadHistory = emptyLoadHistory;
-  let forecast: Forecast | undefined;
-  let closedToMs: number | undefined;
-  const rates: number[] = [];
-  const uppers: { readonly timeMs: number; readonly rps: number }[] = [];
-  let meanRps = 0;
-  let learnedSteps = 0;
-  let boldness = 0;
-  let lastArrivalMs = Number.NEGATIVE_INFINITY;
+/** @param saved what `save` once gave, of this version. */
+export function createPoolDemand(saved?: SavedDemand): PoolDemand {
+  let history: LoadHistory = saved?.history ?? emptyLoadHistory;
+  let forecast = saved?.forecast ? restoreForecast(saved.forecast) : undefined;
+  let closedToMs = saved?.closedToMs ?? undefined;
+  const rates = [...(saved?.rates ?? [])];
+  const uppers = [...(saved?.uppers ?? [])];
+  let { meanRps, learnedSteps, boldness } = saved ?? { meanRps: 0, learnedSteps: 0, boldness: 0 };
+  let lastArrivalMs = saved?.lastArrivalMs ?? Number.NEGATIVE_INFINITY;
 
   const forecastFor = (settings: DemandSettings): Forecast => {
     const off = forecast ? forecast.horizonMs / settings.horizonMs : Number.POSITIVE_INFINITY;
@@ -168,6 +189,17 @@ export function createPoolDemand(): PoolDemand {
       return forecast;
     },
     quietForMs: (nowMs) => nowMs - lastArrivalMs,
+    save: () => ({
+      history,
+      forecast: forecast?.save() ?? null,
+      closedToMs: closedToMs ?? null,
+      rates: rates.slice(-keptSteps),
+      uppers: [...uppers],
+      meanRps,
+      learnedSteps,
+      boldness,
+      lastArrivalMs: Number.isFinite(lastArrivalMs) ? lastArrivalMs : null,
+    }),
   };
 }
 
