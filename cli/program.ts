@@ -7,6 +7,7 @@ import { registerEvents } from './commands/events.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerPoolHand, registerServerHand } from './commands/hand.ts';
 import { registerPower } from './commands/power.ts';
+import { registerReplay } from './commands/replay.ts';
 import { registerReport } from './commands/report.ts';
 import { registerSchema } from './commands/schema.ts';
 import { registerSimulate, registerWhatif } from './commands/simulate.ts';
@@ -21,6 +22,7 @@ Examples:
   nemuri configure -c nemuri.yaml      take it into the history
   nemuri status                        the fleet now
   nemuri events --since 1h             what happened
+  nemuri replay --at -2h               the fleet as it was
   nemuri explain                       why the last decision
   nemuri simulate --trace load.csv     the planner on a load series
   nemuri whatif -c new.yaml            the recorded load under another configuration
@@ -45,6 +47,7 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerServerHand,
   registerPoolHand,
   registerReport,
+  registerReplay,
   registerAgent,
 ];
 

@@ -55,8 +55,8 @@ export interface PoolDemand {
   readonly forecast: Forecast | undefined;
   /** For how long no request has come, in ms; Infinity when none ever has. */
   quietForMs(nowMs: number): number;
-  /** What a restart must not lose; undefined while nothing is known. */
-  memory(): DemandMemory | undefined;
+  /** What a restart must not lose: what `createPoolDemand` goes on from. */
+  save(): SavedDemand;
 }
 
 /** A forecast is made for a setup time; one that is off by more than this factor is made anew. */
@@ -67,8 +67,6 @@ const leastStepMs = 1_000;
 const heldMs = 120_000;
 /** A step is closed this many sample intervals after its end, so that the samples of slower proxies count. */
 const lagIntervals = 1.5;
-/** What was saved may have missed the sample of a proxy whose clock is so far behind, or that was so late. */
-export const overlapMs = 30_000;
 /** Rates are lower than this only by rounding. */
 const noRate = 1e-9;
 /** Lowered to this share of the risk, a hold is let go more reluctantly than it is taken. */
@@ -89,38 +87,40 @@ const boldnessPerDay = 0.5;
 const boldnessPerRisk = 700;
 const mostCautionPerStep = 0.15;
 
-/** What a restart must not lose. JSON all through. */
-export interface DemandMemory {
-  /** Up to here (epoch ms) the load is remembered. */
-  readonly toMs: number;
-  /** Since when (epoch ms) it is known without a gap. */
-  readonly sinceMs: number;
+interface Upper {
+  readonly timeMs: number;
+  readonly rps: number;
+}
+
+/** What a restart must not lose. JSON all through; some hundred kilobytes. */
+export interface SavedDemand {
+  readonly history: LoadHistory;
+  /** Up to here (epoch ms) the load was closed into steps; null: there was none. */
+  readonly closedToMs: number | null;
+  readonly lastArrivalMs: number | null;
   readonly rates: RememberedRates;
+  /** What was needed lately. */
+  readonly uppers: readonly Upper[];
   readonly meanRps: number;
   readonly learnedSteps: number;
   /** Natural logarithm of the factor by which experience has changed the risk that is taken. */
   readonly boldness: number;
 }
 
-/** Counts up whenever the shape of `DemandMemory` changes: an older one is then not used. */
-export const demandMemoryVersion = 1;
+/** A hold is a quarter of a setup time, which is some ten steps. */
+const savedUppers = 300;
+/** Counts up whenever the shape or the meaning of `SavedDemand` changes: an older one is then learned anew. */
+export const demandSchemaVersion = 1;
 
-/**
- * @param known goes on from there. Samples from `overlapMs` before its `toMs` are to be observed once more: those of
- * the step that was under way.
- */
-export function createPoolDemand(known?: DemandMemory): PoolDemand {
-  let history: LoadHistory = known
-    ? { ...emptyLoadHistory, sinceMs: known.sinceMs, latestMs: known.toMs }
-    : emptyLoadHistory;
+/** @param saved what `save` once gave, of this version: goes on from there. */
+export function createPoolDemand(saved?: SavedDemand): PoolDemand {
+  let history: LoadHistory = saved?.history ?? emptyLoadHistory;
   let forecast: Forecast | undefined;
-  let closedToMs = known?.toMs;
-  const rates = createRateMemory(known?.rates);
-  const uppers: { readonly timeMs: number; readonly rps: number }[] = [];
-  let meanRps = known?.meanRps ?? 0;
-  let learnedSteps = known?.learnedSteps ?? 0;
-  let boldness = known?.boldness ?? 0;
-  let lastArrivalMs = Number.NEGATIVE_INFINITY;
+  let closedToMs = saved?.closedToMs ?? undefined;
+  const rates = createRateMemory(saved?.rates);
+  const uppers = [...(saved?.uppers ?? [])];
+  let { meanRps, learnedSteps, boldness } = saved ?? { meanRps: 0, learnedSteps: 0, boldness: 0 };
+  let lastArrivalMs = saved?.lastArrivalMs ?? Number.NEGATIVE_INFINITY;
 
   /** The forecast thinks in the load's own time, whose days have 24 h; its periods and windows fit no other. */
   const forecastFor = (settings: DemandSettings): Forecast => {
@@ -204,17 +204,16 @@ export function createPoolDemand(known?: DemandMemory): PoolDemand {
       return forecast;
     },
     quietForMs: (nowMs) => nowMs - lastArrivalMs,
-    memory: () =>
-      closedToMs === undefined || history.sinceMs === undefined
-        ? undefined
-        : {
-            toMs: closedToMs,
-            sinceMs: history.sinceMs,
-            rates: rates.remembered,
-            meanRps,
-            learnedSteps,
-            boldness,
-          },
+    save: () => ({
+      history,
+      closedToMs: closedToMs ?? null,
+      lastArrivalMs: Number.isFinite(lastArrivalMs) ? lastArrivalMs : null,
+      rates: rates.remembered,
+      uppers: uppers.slice(-savedUppers),
+      meanRps,
+      learnedSteps,
+      boldness,
+    }),
   };
 }
 

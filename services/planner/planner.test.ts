@@ -1,4 +1,3 @@
-import { demandMemoryVersion } from '../../libs/domain/mod.ts';
 import { fleetConfig } from '../../libs/domain/testing/builders.ts';
 import type { EventOf, RecordedEvent } from '../../libs/events/mod.ts';
 import type { RunningService } from '../../libs/runtime/service.ts';
@@ -112,49 +111,4 @@ test('a pool that is taken out of the configuration is decided on no more', asyn
   expect(data.target).toEqual(['s1']);
   const later = await harness.nextEvent('FLEET', isDecision, sequence + 1);
   expect(later.data.pool).toBe('shop');
-});
-
-describe('the saved memory of the load', () => {
-  const key = 'planner-load-web';
-  const hourMs = 3_600_000;
-  const memory = (toMs: number) => ({
-    toMs,
-    sinceMs: toMs - hourMs,
-    rates: { minutes: [], steps: Array.from({ length: 3_600 }, () => 50), stepMs: 1_000 },
-    meanRps: 50,
-    learnedSteps: 3_600,
-    boldness: 0.5,
-  });
-  const save = (state: object, schemaVersion = demandMemoryVersion) =>
-    harness.bus.saveSnapshot(key, { schemaVersion, sequence: 0, state });
-
-  test('is what a restarted planner knows, although the stream no longer tells it', async () => {
-    await save(memory(Date.now() - 2_000));
-    await start();
-    await sampled(50);
-    const decision = await harness.nextEvent('FLEET', (event): event is EventOf<'CapacityDecided'> => {
-      return isDecision(event) && event.data.inputs.proxies === 1;
-    });
-    expect(decision.data.inputs.observedForMs).toBeGreaterThan(hourMs);
-    expect(decision.data.inputs.levelRps).toBeCloseTo(50, 0);
-  });
-
-  test('is left alone when its shape is another', async () => {
-    await save(memory(Date.now() - 2_000), demandMemoryVersion + 1);
-    await start();
-    const decision = await harness.nextEvent('FLEET', isDecision);
-    expect(decision.data.inputs.observedForMs).toBeLessThan(hourMs);
-  });
-
-  test('is saved when the planner stops', async () => {
-    const state = memory(Date.now() - 2_000);
-    await save(state);
-    await start();
-    await harness.nextEvent('FLEET', isDecision);
-    await save({}, 0);
-    await planner?.stop();
-    planner = undefined;
-    const saved = await harness.bus.loadSnapshot(key);
-    expect(saved).toMatchObject({ schemaVersion: demandMemoryVersion, state: { sinceMs: state.sinceMs } });
-  });
 });
