@@ -12,6 +12,7 @@ export * from './hand.ts';
 export * from './health.ts';
 export * from './heartbeat.ts';
 export * from './liveness.ts';
+export * from './operatorFact.ts';
 export * from './planner.ts';
 export * from './poolDemand.ts';
 export * from './powerAction.ts';

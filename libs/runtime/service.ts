@@ -26,6 +26,7 @@ const adminPorts: Readonly<Record<string, number>> = {
   power: 8083,
   health: 8084,
   agent: 8085,
+  console: 8086,
 };
 
 /**
