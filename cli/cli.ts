@@ -15,6 +15,18 @@ export interface Cli {
   readonly signal: AbortSignal;
   /** Opens the bus at these NATS URLs. */
   connect(options: ConnectOptions): Promise<Bus>;
+  /** The terminal behind stdout; left out: stdout is a file or a pipe. */
+  readonly terminal?: Terminal;
+  /** Asks the user and resolves with the answer, without line break; left out: nobody is there to be asked. */
+  readonly ask?: (question: string) => Promise<string>;
+}
+
+/** A screen that can be drawn on. Sizes are those of now, in characters. */
+export interface Terminal {
+  readonly columns: number;
+  readonly rows: number;
+  /** Writes as it is, control sequences included. */
+  write(text: string): void;
 }
 
 export interface ConnectOptions {

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import { connectJetStreamBus } from '../libs/bus/mod.ts';
-import type { Cli } from './cli.ts';
+import type { Cli, Terminal } from './cli.ts';
 import { runCli } from './program.ts';
 
 /** From `dist/cli/` as from `cli/`. */
@@ -17,6 +18,26 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 // A reader that has enough (`nemuri events | head`) is an end, not an error.
 process.stdout.on('error', () => interrupted.abort());
 
+const { stdin, stdout } = process;
+const terminal: Terminal = {
+  get columns() {
+    return stdout.columns;
+  },
+  get rows() {
+    return stdout.rows;
+  },
+  write: (text) => void stdout.write(text),
+};
+
+async function ask(question: string): Promise<string> {
+  const prompt = createInterface({ input: stdin, output: process.stderr });
+  try {
+    return await prompt.question(question, { signal: interrupted.signal });
+  } finally {
+    prompt.close();
+  }
+}
+
 const cli: Cli = {
   out: (line) => void process.stdout.write(`${line}\n`),
   err: (line) => void process.stderr.write(`${line}\n`),
@@ -26,6 +47,8 @@ const cli: Cli = {
   signal: interrupted.signal,
   connect: (options) =>
     connectJetStreamBus({ ...options, source: `/nemuri/cli/${process.pid}`, name: 'cli' }),
+  ...(stdout.isTTY ? { terminal } : {}),
+  ...(stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
 };
 
 process.exitCode = await runCli(process.argv.slice(2), cli, packageVersion());

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { messageOf } from '../libs/runtime/errors.ts';
 import { type Cli, CliError, oneLine } from './cli.ts';
 import { registerAgent } from './commands/agent.ts';
+import { registerCompletion } from './commands/completion.ts';
 import { registerConfigure } from './commands/configure.ts';
 import { registerEvents } from './commands/events.ts';
 import { registerExplain } from './commands/explain.ts';
@@ -46,10 +47,11 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerPoolHand,
   registerReport,
   registerAgent,
+  registerCompletion,
 ];
 
-/** Runs `nemuri` with these arguments (without node and script) and resolves with its exit code. Never rejects. */
-export async function runCli(args: readonly string[], cli: Cli, version: string): Promise<0 | 1 | 2> {
+/** The whole command with all its verbs. */
+export function createProgram(cli: Cli, version: string): Command {
   const program = new Command('nemuri')
     .description('Makes a farm of real web servers use power in proportion to its traffic.')
     .version(version)
@@ -61,8 +63,13 @@ export async function runCli(args: readonly string[], cli: Cli, version: string)
     });
   for (const register of commands) register(program, cli);
   for (const command of program.commands) command.copyInheritedSettings(program);
+  return program;
+}
+
+/** Runs `nemuri` with these arguments (without node and script) and resolves with its exit code. Never rejects. */
+export async function runCli(args: readonly string[], cli: Cli, version: string): Promise<0 | 1 | 2> {
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await createProgram(cli, version).parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
     // Commander has told the user already.
