@@ -7,6 +7,7 @@ import { registerConfigure } from './commands/configure.ts';
 import { registerEvents } from './commands/events.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerPoolHand, registerServerHand } from './commands/hand.ts';
+import { registerInit } from './commands/init.ts';
 import { registerPower } from './commands/power.ts';
 import { registerReport } from './commands/report.ts';
 import { registerSchema } from './commands/schema.ts';
@@ -17,6 +18,7 @@ import { registerValidate } from './commands/validate.ts';
 
 const examples = `
 Examples:
+  nemuri init                          write a first configuration: asks, and reads BMCs
   nemuri up -c nemuri.yaml             run all services on this machine
   nemuri validate -c nemuri.yaml       check a configuration
   nemuri configure -c nemuri.yaml      take it into the history
@@ -33,6 +35,7 @@ Exit codes: 0 done; 1 the answer is no (such as: not valid); 2 wrong usage, or t
 
 /** One function for each verb: adds it to the program. */
 export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
+  registerInit,
   registerUp,
   registerValidate,
   registerSchema,
