@@ -1,17 +1,10 @@
 #!/usr/bin/env node
-import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { connectJetStreamBus } from '../libs/bus/mod.ts';
+import { connectJetStreamBus, inspectBus } from '../libs/bus/mod.ts';
+import { packageVersion } from '../libs/runtime/version.ts';
 import type { Cli, Terminal } from './cli.ts';
 import { runCli } from './program.ts';
-
-/** From `dist/cli/` as from `cli/`. */
-function packageVersion(): string {
-  const files = ['../package.json', '../../package.json'].map((path) => new URL(path, import.meta.url));
-  const file = files.find((candidate) => existsSync(candidate));
-  return file ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : 'unknown';
-}
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
@@ -21,10 +14,10 @@ process.stdout.on('error', () => interrupted.abort());
 const { stdin, stdout } = process;
 const terminal: Terminal = {
   get columns() {
-    return stdout.columns;
+    return stdout.columns || 80;
   },
   get rows() {
-    return stdout.rows;
+    return stdout.rows || 24;
   },
   write: (text) => void stdout.write(text),
 };
@@ -47,6 +40,7 @@ const cli: Cli = {
   signal: interrupted.signal,
   connect: (options) =>
     connectJetStreamBus({ ...options, source: `/nemuri/cli/${process.pid}`, name: 'cli' }),
+  inspect: inspectBus,
   ...(stdout.isTTY ? { terminal } : {}),
   ...(stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
 };

@@ -4,6 +4,7 @@ import { type Cli, CliError, oneLine } from './cli.ts';
 import { registerAgent } from './commands/agent.ts';
 import { registerCompletion } from './commands/completion.ts';
 import { registerConfigure } from './commands/configure.ts';
+import { registerDoctor } from './commands/doctor.ts';
 import { registerEvents } from './commands/events.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerPoolHand, registerServerHand } from './commands/hand.ts';
@@ -23,6 +24,7 @@ Examples:
   nemuri validate -c nemuri.yaml       check a configuration
   nemuri configure -c nemuri.yaml      take it into the history
   nemuri status                        the fleet now
+  nemuri doctor                        what is wrong, and how to mend it
   nemuri events --since 1h             what happened
   nemuri explain                       why the last decision
   nemuri simulate --trace load.csv     the planner on a load series
@@ -49,6 +51,7 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerServerHand,
   registerPoolHand,
   registerReport,
+  registerDoctor,
   registerAgent,
   registerCompletion,
 ];

@@ -18,6 +18,7 @@ import { readStored } from './jetstream/readStored.ts';
 import { loadSnapshot, saveSnapshot } from './jetstream/snapshots.ts';
 import { malformedProblem, subscriberProblem } from './problems.ts';
 
+export { type BusFacts, type InspectOptions, inspectBus, type StreamFacts } from './jetstream/inspect.ts';
 export type { JetStreamBusOptions, StreamLimits } from './jetstream/options.ts';
 
 /**

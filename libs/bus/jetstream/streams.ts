@@ -14,7 +14,7 @@ import { type StreamName, streams } from '../../events/mod.ts';
 import { messageOf } from '../problems.ts';
 import { defaultLimits, duplicateWindowMs, type StreamLimits } from './options.ts';
 
-const snapshotBucket = 'NEMURI_SNAPSHOTS';
+export const snapshotBucket = 'NEMURI_SNAPSHOTS';
 
 /**
  * Creates the streams that are missing, and brings existing ones to the limits that were given.
