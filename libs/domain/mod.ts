@@ -28,4 +28,4 @@ export { powerRefusals } from './sleepPlan.ts';
 export * from './truth.ts';
 export { isCountedOn } from './wakeLadder.ts';
 export * from './wakeTally.ts';
-export { failAwakeServers, wantedServers } from './wanted.ts';
+export { failAwakeFact, failAwakeServers, wantedServers } from './wanted.ts';

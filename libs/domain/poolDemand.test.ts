@@ -7,6 +7,7 @@ const settings: DemandSettings = {
   sampleIntervalMs: 1_000,
   burstWindowMs: 6_000,
   risk: 0.001,
+  dayMs: 86_400_000,
   proxyLeaseMs: 10_000,
   proxyGoneMs: 120_000,
 };
@@ -121,4 +122,29 @@ test('whatever comes in, in whatever order, the demand is finite and not negativ
     }),
     { numRuns: 60 },
   );
+});
+
+test('a day replayed 480 times faster is forecast like the day itself', () => {
+  const speed = 480;
+  const upperOf = (factor: number) => {
+    const demand = createPoolDemand();
+    const seen = {
+      ...settings,
+      dayMs: settings.dayMs / factor,
+      horizonMs: 240_000 / factor,
+      sampleIntervalMs: 30_000 / factor,
+    };
+    for (let step = 1; step <= 2_880 * 2.2; step += 1) {
+      const rps = 300 + 250 * Math.sin((step / 2_880) * 2 * Math.PI) + (wobbling(step) - 120);
+      const { sampleIntervalMs: intervalMs } = seen;
+      const counts = { arrivals: (rps * intervalMs) / 1_000, inFlight: 0, parked: 0, stopping: false };
+      demand.observe({ proxy: 'p1', timeMs: startMs + step * intervalMs, intervalMs, ...counts });
+      demand.advance(startMs + step * intervalMs, seen);
+    }
+    return { upperRps: demand.upperRps(seen, 1), levelRps: demand.levelRps };
+  };
+  const replayed = upperOf(speed);
+  const real = upperOf(1);
+  expect(replayed.upperRps).toBeCloseTo(real.upperRps, 3);
+  expect(replayed.levelRps).toBeCloseTo(real.levelRps, 3);
 });

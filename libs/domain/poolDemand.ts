@@ -19,6 +19,8 @@ export interface DemandSettings {
   readonly burstWindowMs: number;
   /** The share of requests that may be late. */
   readonly risk: number;
+  /** How long a day of the load lasts: other than 24 h where a series is replayed faster. */
+  readonly dayMs: number;
   readonly proxyLeaseMs: number;
   /** A proxy silent for longer is forgotten. */
   readonly proxyGoneMs: number;
@@ -71,7 +73,7 @@ const keepFactor = 0.5;
 /** A server is woken when the risk without it is this many times the accepted one. */
 export const wakeFactor = 2;
 
-const dayMs = 86_400_000;
+const realDayMs = 86_400_000;
 /** What the tails of the errors, taken one at a time, underrate: calibrated once over all of `lab/traces`. */
 const tailFactor = 0.85;
 /** Experience may shrink or grow the risk that is taken by these factors. */
@@ -95,15 +97,18 @@ export function createPoolDemand(): PoolDemand {
   let boldness = 0;
   let lastArrivalMs = Number.NEGATIVE_INFINITY;
 
+  /** The forecast thinks in the load's own time, whose days have 24 h; its periods and windows fit no other. */
   const forecastFor = (settings: DemandSettings): Forecast => {
-    const off = forecast ? forecast.horizonMs / settings.horizonMs : Number.POSITIVE_INFINITY;
+    const speed = speedOf(settings);
+    const horizonMs = settings.horizonMs * speed;
+    const off = forecast ? forecast.horizonMs / horizonMs : Number.POSITIVE_INFINITY;
     if (forecast && off < horizonTolerance && off > 1 / horizonTolerance) return forecast;
-    const fitted = createForecast(settings.horizonMs, Math.max(leastStepMs, settings.sampleIntervalMs));
+    const fitted = createForecast(horizonMs, Math.max(leastStepMs, settings.sampleIntervalMs * speed));
     if (forecast) for (const rps of resample(rates, forecast.stepMs, fitted.stepMs)) fitted.feed(rps);
     forecast = fitted;
     return fitted;
   };
-  const learn = (rps: number, stepMs: number, { risk }: DemandSettings, provided: Provided) => {
+  const learn = (rps: number, stepMs: number, { risk, dayMs }: DemandSettings, provided: Provided) => {
     learnedSteps += 1;
     meanRps += Math.max(1 - Math.exp(-stepMs / dayMs), 1 / learnedSteps) * (rps - meanRps);
     const lateRps = !provided.wholePool && rps > provided.readyRps ? rps : 0;
@@ -122,7 +127,7 @@ export function createPoolDemand(): PoolDemand {
     },
     advance(nowMs, settings, provided) {
       const model = forecastFor(settings);
-      const { stepMs } = model;
+      const stepMs = model.stepMs / speedOf(settings);
       // With no proxy left nothing is known, which is not the same as no load.
       if (history.sinceMs === undefined || Object.keys(history.byProxy).length === 0) return;
       const readyMs = nowMs - lagIntervals * settings.sampleIntervalMs;
@@ -169,6 +174,11 @@ export function createPoolDemand(): PoolDemand {
     },
     quietForMs: (nowMs) => nowMs - lastArrivalMs,
   };
+}
+
+/** How many times faster than the clock the load's own time goes. */
+function speedOf({ dayMs }: DemandSettings): number {
+  return realDayMs / dayMs;
 }
 
 /** The same rates on another grid, each step the mean of what it covers. */

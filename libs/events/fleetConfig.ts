@@ -18,6 +18,7 @@ import {
 } from './config/power.ts';
 import {
   BalancingSchema,
+  CircuitSchema,
   ForwardingSchema,
   ParkingSchema,
   ProxySchema,
@@ -47,6 +48,7 @@ export const PoolConfigSchema = strictObject(
     healthCheck: HealthCheckSchema,
     parking: ParkingSchema,
     balancing: BalancingSchema,
+    circuit: CircuitSchema,
     planner: PlannerSchema,
     forwarding: ForwardingSchema,
     drill: DrillSchema,

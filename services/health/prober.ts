@@ -83,7 +83,9 @@ export function startProber(server: string, options: ProberOptions): Prober {
     const purpose = purposeNow();
     dueMs = undefined;
     if (!now || purpose === 'none') return idleDelayMs;
-    const delay = probeDelayMs(now.pool.healthCheck, purpose, options.random());
+    // What was counted as something else says nothing of what it is asked for now.
+    const counts = purpose === counted ? count : noProbes;
+    const delay = probeDelayMs(now.pool.healthCheck, purpose, counts, options.random());
     dueMs = performance.now() + delay;
     return delay;
   };
@@ -193,11 +195,17 @@ function factOf(
     const evidence = `${power}; probe: ${result.detail}${heartbeat}`;
     return proof && { ...proof, data: { ...about, evidence } };
   }
-  const fact = factOfProbes(state, count, pool.healthCheck);
+  const fact = factOfProbes(state, count, pool.healthCheck, bounds, nowMs);
   if (!fact) return undefined;
   const { type, consecutive } = fact;
   const trace = state.wake?.traceparent ? { traceparent: state.wake.traceparent } : {};
-  return type === 'ServerBecameHealthy'
-    ? { type, data: { ...about, latencyMs: result.latencyMs, consecutive }, ...trace }
-    : { type, data: { ...about, reason: result.detail, consecutive } };
+  switch (type) {
+    case 'ServerBecameHealthy':
+      return { type, data: { ...about, latencyMs: result.latencyMs, consecutive }, ...trace };
+    case 'EjectionLifted':
+      return { type, data: { ...about, consecutive } };
+    case 'ServerBecameUnhealthy':
+    case 'EjectionConfirmed':
+      return { type, data: { ...about, reason: result.detail, consecutive } };
+  }
 }

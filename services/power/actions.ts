@@ -160,10 +160,9 @@ async function attemptSleep(
   options: ActionsOptions,
   action: Extract<Attempt, { kind: 'attemptSleep' }>,
 ): Promise<void> {
-  const { server, attempt, forced, sleep } = action;
+  const { server, rung, attempt, forced, sleep } = action;
   const before = options.serverView(server);
-  const forcing = forced ? options.drivers.driverThat(server, 'forceOff') : undefined;
-  const driver = forcing ?? options.drivers.driverThat(server, 'sleep');
+  const driver = options.drivers.driverOf(server, rung);
   if (!before || !driver) return;
   const about = { server, pool: before.state.pool, sleepId: sleep.sleepId };
   const attributes = { 'nemuri.server': server, 'nemuri.driver': driver.name, 'nemuri.forced': forced };

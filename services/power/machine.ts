@@ -46,6 +46,7 @@ export function startMachine(options: MachineOptions): Machine {
     let problem = '';
     try {
       lastReading = await driver.readPower(options.signal);
+      if (lastReading === 'unknown') problem = `${driver.name} says that the power state is unknown`;
     } catch (error) {
       lastReading = 'unknown';
       problem = messageOf(error);
@@ -54,7 +55,7 @@ export function startMachine(options: MachineOptions): Machine {
     const bounds = view.fleet.config?.bounds;
     if (!bounds) return;
     const seen = serverView();
-    track = trackReading(track, problem === '' ? lastReading : 'failed', seen, bounds, options.nowMs());
+    track = trackReading(track, lastReading, seen, bounds, options.nowMs());
     const facts: PowerFact[] = seen ? factsOfTrack(seen, track, bounds, problem) : [];
     for (const fact of facts) {
       const now = serverView();

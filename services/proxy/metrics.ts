@@ -80,8 +80,21 @@ export function renderMetrics(proxy: string, gates: Iterable<Gate>): string {
     bytes,
     ofServers(({ meter }) => meter.totals.responseBytes),
   );
+  family(
+    'nemuri_server_request_bytes_total',
+    'counter',
+    'Body bytes that were sent to a server, repeated ones included',
+    ofServers(({ meter }) => meter.totals.requestBytes),
+  );
   family('nemuri_server_errors_total', 'counter', 'Failed attempts by what went wrong', ofErrors);
   family('nemuri_request_seconds', 'histogram', 'From the arrival of a request to its end', ofLatencies);
+  family('nemuri_server_seconds', 'histogram', 'From an attempt to its end', (name) =>
+    all.flatMap(({ pool, upstreams }) =>
+      upstreams.flatMap((upstream) =>
+        histogram(name, { proxy, pool, server: upstream.name }, upstream.meter.totals),
+      ),
+    ),
+  );
   return `${lines.join('\n')}\n`;
 }
 
