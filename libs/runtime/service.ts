@@ -5,6 +5,7 @@ import { type Chance, type Clock, systemChance, systemClock } from './clock.ts';
 import { messageOf } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
 import { startTelemetry, type Telemetry } from './telemetry.ts';
+import { packageVersion } from './version.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -20,7 +21,8 @@ export interface ServiceSettings {
   readonly stopTimeoutMs: number;
 }
 
-const adminPorts: Readonly<Record<string, number>> = {
+/** Where each service answers on 127.0.0.1 unless NEMURI_ADMIN_LISTEN says otherwise. */
+export const adminPorts: Readonly<Record<string, number>> = {
   proxy: 8081,
   planner: 8082,
   power: 8083,
@@ -155,7 +157,9 @@ async function openAdmin(
   state: () => { running: RunningService | undefined; stopping: boolean },
 ) {
   const admin = fastify({ forceCloseConnections: true });
-  admin.get('/healthz', async () => ({ service: settings.service, name: settings.name, status: 'alive' }));
+  const { service, name } = settings;
+  const version = packageVersion();
+  admin.get('/healthz', async () => ({ service, name, status: 'alive', version, timeMs: Date.now() }));
   admin.get('/readyz', async (_request, reply) => {
     const { running, stopping } = state();
     const why = stopping ? 'stopping' : running ? running.notReady() : 'starting: waiting for the bus';
