@@ -20,6 +20,8 @@ export interface StackOptions {
   readonly natsPort?: number;
   /** `host:port` of the proxy; port 0 is a free one. */
   readonly listen: string;
+  /** Another program in a service's place, e.g. a planner to compare ours with. */
+  readonly scripts?: Partial<Record<ServiceName, string>>;
   /** `host:port` for each admin address; left out: each service's default. */
   readonly adminListen?: string;
   readonly env?: NodeJS.ProcessEnv;
@@ -96,7 +98,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 function superviseService(options: StackOptions, name: ServiceName, natsUrl: string): SupervisedProcess {
   return supervise({
     name,
-    script: join(options.distDir, 'services', name, 'main.js'),
+    script: options.scripts?.[name] ?? join(options.distDir, 'services', name, 'main.js'),
     env: {
       ...options.env,
       NEMURI_NATS_URL: natsUrl,
