@@ -114,19 +114,9 @@ async function startParts(
     const states = Object.values(servers);
     return states.length === options.servers && states.every(({ lifecycle }) => lifecycle === 'ready');
   }, ready);
-  await untilAnswered(address, ready);
+  await stack.services.proxy.whenStarted(ready);
   const controlPlane = watchControlPlane(stack);
   return { rack, stack, bus, recorder, controlPlane, storeDir, address };
-}
-
-async function untilAnswered(address: string, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    const response = await fetch(address, { signal }).catch(() => undefined);
-    await response?.arrayBuffer();
-    if (response?.ok) return;
-    signal.throwIfAborted();
-    await new Promise((done) => setTimeout(done, 100));
-  }
 }
 
 /** What was measured of a chapter when its time was over; the generator's figures come a moment later. */

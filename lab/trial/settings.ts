@@ -27,6 +27,7 @@ export function trialRack({
     poweringOnMs: Math.min(poweringOnMs, setupTimeMs),
     shutdownMs,
     timeScale: speed,
+    startAhead: true,
     // Many short sessions of a quick experiment: a BMC's ordinary bound would be met by a restarted service.
     maxSessions: 64,
   };

@@ -148,3 +148,14 @@ test('a day replayed 480 times faster is forecast like the day itself', () => {
   expect(replayed.upperRps).toBeCloseTo(real.upperRps, 3);
   expect(replayed.levelRps).toBeCloseTo(real.levelRps, 3);
 });
+
+test('the silence before anybody came teaches nothing', () => {
+  const asked = createPoolDemand();
+  run(asked, 3_600, 5_400, wobbling);
+  const waited = createPoolDemand();
+  run(waited, 0, 3_600, () => 0);
+  expect(waited.levelRps).toBe(0);
+  run(waited, 3_600, 5_400, wobbling);
+  expect(waited.upperRps(settings, 1)).toBeCloseTo(asked.upperRps(settings, 1), 6);
+  expect(waited.demand(at(5_400), settings).observedForMs).toBe(1_800_000);
+});
