@@ -83,12 +83,24 @@ export function registerPoolHand(program: Command, cli: Cli): void {
   verb('resume', program.command('resume').description('end the pause of a pool'));
 }
 
+const examplesOf: Readonly<Record<string, string>> = {
+  cordon: "nemuri cordon web-1 --reason 'new disk'",
+  uncordon: 'nemuri uncordon web-1',
+  wake: "nemuri wake web-1 web-2 --for 2h --reason 'the sale begins'",
+  sleep: 'nemuri sleep web-3 --for 30m',
+  drill: 'nemuri drill\n  nemuri drill --server web-3',
+  pin: "nemuri pin 4 --pool web --reason 'load test'",
+  unpin: 'nemuri unpin --pool web',
+  pause: "nemuri pause --reason 'maintenance of the switch'",
+  resume: 'nemuri resume',
+};
+
 function withHandOptions(command: Command): Command {
   return withBusOptions(
     command
       .option('--reason <text>', 'why, for the history', reason, 'by hand')
       .option('--by <name>', 'who; default: the user of this shell', reason),
-  );
+  ).addHelpText('after', `\nExamples:\n  ${examplesOf[command.name()]}`);
 }
 
 async function publish(

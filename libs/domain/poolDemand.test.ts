@@ -148,3 +148,46 @@ test('a day replayed 480 times faster is forecast like the day itself', () => {
   expect(replayed.upperRps).toBeCloseTo(real.upperRps, 3);
   expect(replayed.levelRps).toBeCloseTo(real.levelRps, 3);
 });
+
+describe('what was saved', () => {
+  const revived = (demand: PoolDemand) => createPoolDemand(JSON.parse(JSON.stringify(demand.save())));
+  const lived = (seconds: number) => {
+    const demand = createPoolDemand();
+    run(demand, 0, seconds, wobbling, { readyRps: 130, wholePool: false });
+    return demand;
+  };
+
+  test.each([20, 60, 400, 7_300])('after %d s goes on as if nothing had been', (seconds) => {
+    const first = lived(seconds);
+    const second = revived(first);
+    for (const demand of [first, second]) run(demand, seconds, seconds + 60, wobbling);
+    expect(second.demand(at(seconds + 60), settings)).toEqual(first.demand(at(seconds + 60), settings));
+    // Rates are kept to four digits.
+    expect(second.levelRps / first.levelRps).toBeCloseTo(1, 3);
+    expect(second.upperRps(settings, 1) / first.upperRps(settings, 1)).toBeCloseTo(1, 3);
+    expect(second.heldUpperRps(600_000) / first.heldUpperRps(600_000)).toBeCloseTo(1, 3);
+    expect(second.save()).toMatchObject({ boldness: first.save().boldness, meanRps: first.save().meanRps });
+  });
+
+  test('is small, and after a week still knows what the week was like', () => {
+    const demand = createPoolDemand();
+    const hour = 3_600;
+    const shape = (second: number) => (Math.floor(second / (6 * hour)) % 4 === 0 ? 400 : 100);
+    const coarse = { ...settings, sampleIntervalMs: 10_000 };
+    for (let second = 10; second <= 8 * 24 * hour; second += 10) {
+      const counts = { arrivals: shape(second) * 10, inFlight: 0, parked: 0, stopping: false };
+      demand.observe({ proxy: 'p1', timeMs: at(second), intervalMs: 10_000, ...counts });
+      demand.advance(at(second), coarse);
+    }
+    const saved = JSON.stringify(demand.save());
+    expect(saved.length).toBeLessThan(400_000);
+    expect(JSON.parse(saved).rates.minutes).toHaveLength(10_140);
+  });
+
+  test('of a load that has since been silent does not count as known any more', () => {
+    const later = revived(lived(7_200));
+    run(later, 9_000, 9_060, wobbling);
+    expect(later.demand(at(9_060), settings).observedForMs).toBe(60_000);
+    expect(later.levelRps).toBeGreaterThan(50);
+  });
+});
