@@ -6,7 +6,7 @@ import { t } from './words.js';
 
 const shortestSeconds = 60;
 const longestSeconds = 900;
-const height = 170;
+const height = 176;
 /** A chart is redrawn at most so often. */
 const drawEveryMs = 1_000;
 
@@ -105,7 +105,7 @@ export function createCharts() {
           const values = data[index + 1];
           const value =
             pointed === null || pointed === undefined ? lastOf(all.seconds, values, told) : values[pointed];
-          setText(legend[index], valueText(value, chart));
+          setText(legend[index], number(value, value < 10 && value > 0 ? 1 : 0));
         }
       }
     },
@@ -116,6 +116,7 @@ export function createCharts() {
 function legendOf(chart, box) {
   const list = box.parentElement.querySelector('.legend');
   const values = chart.series.map(() => el('b', { text: '–' }));
+  setText(box.parentElement.querySelector('.unit'), chart.unit());
   const items = chart.series.map((one, index) => {
     const swatch = el('span', { class: one.dash ? 'swatch dashed' : 'swatch' });
     swatch.style.setProperty('--series', `var(${one.colour})`);
@@ -123,10 +124,6 @@ function legendOf(chart, box) {
   });
   list.replaceChildren(...items);
   return values;
-}
-
-function valueText(value, chart) {
-  return value === null || value === undefined ? '–' : `${number(value, value < 10 ? 1 : 0)} ${chart.unit()}`;
 }
 
 /** What a chart says now, in words. */

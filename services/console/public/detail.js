@@ -1,7 +1,7 @@
 import { api, el } from './dom.js';
 import { clock, moment, number, span } from './format.js';
 import { eventLine } from './history.js';
-import { whenText, whyText } from './rack.js';
+import { rateText, whenText, whyText } from './rack.js';
 import { confirmAction, factTable, openSheet } from './sheet.js';
 import { openTrace } from './traces.js';
 import { t } from './words.js';
@@ -19,7 +19,6 @@ export function serverVerbs(tile) {
 /** A server, opened: what it is, why, what can be done, and its last facts. */
 export async function openServer(tile, { nowMs, session, isThen }) {
   const body = openSheet(tile.name);
-  const rate = (value) => t('requestsPerSecond', { rps: number(value, 1) });
   body.append(
     el(
       'p',
@@ -56,9 +55,9 @@ export async function openServer(tile, { nowMs, session, isThen }) {
         t('factRps'),
         tile.rps === undefined
           ? undefined
-          : `${rate(tile.rps)}, ${t('inFlight', { count: number(tile.inFlight) })}`,
+          : `${rateText(tile.rps)}, ${t('inFlight', { count: number(tile.inFlight) })}`,
       ],
-      [t('factCapacity'), rate(tile.capacityRps)],
+      [t('factCapacity'), rateText(tile.capacityRps)],
       [t('factSetup'), span(tile.setupMs)],
       [t('factContradictions'), tile.contradictions?.join(', ')],
     ]),
@@ -153,7 +152,7 @@ function decisionParts(data, alternatives = []) {
     el('h3', { text: t('inputs') }),
     factTable([
       [t('decidedTarget'), data.target.join(', ')],
-      [t('forecast'), t('requestsPerSecond', { rps: number(data.forecastRps, 1) })],
+      [t('forecast'), rateText(data.forecastRps)],
       ...inputs,
     ]),
   ];
@@ -161,6 +160,6 @@ function decisionParts(data, alternatives = []) {
 
 function inputText(key, value) {
   if (key.endsWith('Ms')) return span(value);
-  if (key.endsWith('Rps')) return t('requestsPerSecond', { rps: number(value, 1) });
+  if (key.endsWith('Rps')) return rateText(value);
   return String(value);
 }

@@ -5,6 +5,9 @@ import { t } from './words.js';
 /** More servers than this are shown as a heat-map. */
 export const denseFrom = 49;
 
+/** So few get wide tiles. */
+const fewTo = 9;
+
 /** Why a server is in its state, as a sentence. */
 export function whyText(why) {
   return t(`why.${why.key}`, {
@@ -12,6 +15,11 @@ export function whyText(why) {
     by: why.by ?? '',
     until: why.untilMs === undefined ? '' : clock(why.untilMs),
   });
+}
+
+/** A rate with a digit more where it is small. */
+export function rateText(rps) {
+  return t('requestsPerSecond', { rps: number(rps, rps > 0 && rps < 10 ? 1 : 0) });
 }
 
 /** What a tile says after its lifecycle: how long until it is ready, or how long it has been so. */
@@ -30,7 +38,7 @@ export function tileLine(tile, nowMs) {
     tile.health === 'unhealthy' && t('unhealthy'),
     whenText(tile, nowMs),
     tile.watts !== undefined && `${number(tile.watts)} W`,
-    tile.rps !== undefined && t('requestsPerSecond', { rps: number(tile.rps, tile.rps < 10 ? 1 : 0) }),
+    tile.rps !== undefined && rateText(tile.rps),
     tile.inFlight !== undefined && t('inFlight', { count: number(tile.inFlight) }),
     whyText(tile.why),
   ]
@@ -114,6 +122,7 @@ export function createRack({ onOpen }) {
         known.clear();
       }
       list.classList.toggle('dense', dense);
+      list.classList.toggle('few', tiles.length <= fewTo);
       glance.hidden = !dense;
       const wanted = new Set(tiles.map(({ name }) => name));
       for (const [name, { item }] of known) {
@@ -196,10 +205,7 @@ function drawTile(entry, tile, nowMs) {
     Boolean,
   );
   setText(entry.flags, flags.join(', '));
-  setText(
-    entry.rate,
-    tile.rps === undefined ? '' : t('requestsPerSecond', { rps: number(tile.rps, tile.rps < 10 ? 1 : 0) }),
-  );
+  setText(entry.rate, tile.rps === undefined ? '' : rateText(tile.rps));
   setText(entry.flight, tile.inFlight === undefined ? '' : t('inFlight', { count: number(tile.inFlight) }));
   setText(entry.why, whyText(tile.why));
   setScale(entry.fill, 'scaleX', loadShare(tile));
