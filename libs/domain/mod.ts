@@ -1,6 +1,7 @@
 export * from './agentCheck.ts';
 export * from './agentSleep.ts';
 export * from './balancing.ts';
+export * from './capacity.ts';
 export * from './contradictions.ts';
 export * from './demand.ts';
 export * from './energy.ts';

@@ -87,6 +87,7 @@ export type SubjectKind =
   | 'load'
   | 'probe'
   | 'meter'
+  | 'capacity'
   | 'energy'
   | 'pool'
   | 'heartbeat';
@@ -112,6 +113,14 @@ export const catalog = {
     inputs: DecisionInputsSchema,
     forecastRps: Rate,
     validForMs: DurationMs,
+    reason: Reason,
+  }),
+
+  /** What a server sustains within the latency objective, learned from what it served; in the place of `configuredRps`. */
+  ServerCapacityLearned: define('capacity', {
+    ...server,
+    capacityRps: Rate,
+    configuredRps: Rate,
     reason: Reason,
   }),
 

@@ -36,6 +36,7 @@ export function loadFilterOf(pool: string): string {
 const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   config: 'FLEET',
   decision: 'FLEET',
+  capacity: 'FLEET',
   power: 'FLEET',
   health: 'FLEET',
   traffic: 'FLEET',
@@ -82,6 +83,8 @@ export function subjectOf(event: EventDraft): string {
       return `${root}.config`;
     case 'decision':
       return decisionSubject(field(data, 'pool'));
+    case 'capacity':
+      return `${root}.state.${field(data, 'server')}.capacity`;
     case 'power':
       return powerSubject(field(data, 'server'));
     case 'health':

@@ -8,6 +8,7 @@ import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { traceparentOf, withSpan } from '../../libs/runtime/telemetry.ts';
+import { createCapacities } from './capacities.ts';
 import { type PoolLoad, recallLoad } from './memory.ts';
 
 /** A decision that is not stored within this time is out of date: the next one is made on newer load. */
@@ -32,8 +33,10 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const memory = await recallLoad({ bus, log, nowMs, fleet: () => view.fleet });
+  const capacities = createCapacities({ view, log });
   const observe = (event: EventOf<'LoadSampled'>) => {
     memory.observe(event);
+    capacities.observe(event);
     const { pool, parked } = event.data;
     if (parked === 0) return;
     memory.of(pool).traceparent = event.traceparent;

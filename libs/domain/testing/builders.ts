@@ -117,6 +117,7 @@ export const sampleData: { readonly [T in EventType]: EventData<T> } = {
   FailAwakeEnded: { pool: 'web', durationMs: 1 },
   ServerBecameHealthy: { ...about, latencyMs: 1, consecutive: 2 },
   ServerBecameUnhealthy: { ...about, reason: 'test', consecutive: 3 },
+  ServerCapacityLearned: { ...about, capacityRps: 80, configuredRps: 100, reason: 'test' },
   EjectionConfirmed: { ...about, reason: 'test', consecutive: 3 },
   EjectionLifted: { ...about, consecutive: 2 },
   SleepVerified: { ...about, evidence: 'silent' },
