@@ -62,8 +62,9 @@ async function startController(context: ServiceContext): Promise<RunningService>
         burstWindowMs: Math.max(windowMs, 2 * settings.sampleIntervalMs),
       });
       const servers = prospectsOf(view.fleet, pool, now);
+      const isPaused = view.fleet.pools[pool]?.paused === true;
       const wanted =
-        decideServers && seen.liveProxies > 0
+        decideServers && seen.liveProxies > 0 && !isPaused
           ? decideServers(seen.nowRps, (now * dayMs) / planner.dayMs / 1_000, servers)
           : servers.length;
       const decision = decisionOf(wanted, servers, seen, planner.leaseMs);
