@@ -3,6 +3,7 @@ import type { Bus } from '../../../libs/bus/mod.ts';
 import { makeNatsHarness, type NatsHarness } from '../../../libs/bus/testing/natsHarness.ts';
 import { fleetConfig } from '../../../libs/domain/testing/builders.ts';
 import type { FleetConfig } from '../../../libs/events/mod.ts';
+import { systemChance, systemClock } from '../../../libs/runtime/clock.ts';
 import { createLogger } from '../../../libs/runtime/log.ts';
 import { loadAssets } from '../assets.ts';
 import { type RunningConsole, startConsole } from '../console.ts';
@@ -43,6 +44,8 @@ export async function openStage(
     log: createLogger('console', 'console', 'silent'),
     telemetry: { enabled: false, stop: async () => {} },
     nowMs: Date.now,
+    clock: systemClock,
+    chance: systemChance,
   };
   const running = await startConsole(
     context,
