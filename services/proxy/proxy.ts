@@ -16,7 +16,7 @@ import { createGate, type Gate, type Upstream } from './gate.ts';
 import { type RequestHeaders, readHeaders } from './headers.ts';
 import { type Listener, listen } from './listen.ts';
 import { takeSample } from './load.ts';
-import { renderMetrics } from './metrics.ts';
+import { proxySamples } from './metrics.ts';
 import { type ClientRules, compileClientRules } from './refusals.ts';
 import { createRequestTrace, noTrace, type RequestTrace } from './requestTrace.ts';
 import { compileRoutes, type RouteTable } from './routes.ts';
@@ -254,7 +254,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
 
   return {
     fleet: () => view.fleet,
-    metrics: () => renderMetrics(proxy, gates.values()),
+    metrics: () => proxySamples(proxy, gates.values()),
     // Without the bus it goes on serving from memory: only a proxy that knows no servers is not ready.
     notReady: () => (view.fleet.config ? undefined : fleetReadiness(view.fleet, bus)),
     async stop() {

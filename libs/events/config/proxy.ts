@@ -19,7 +19,12 @@ const knownMonitors = [
 
 export const ParkingSchema = settings(
   {
-    maxRequests: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 1_000 }),
+    maxRequests: Type.Integer({
+      minimum: 0,
+      maximum: 1_000_000,
+      default: 1_000,
+      description: 'Requests that wait at once; more get 503',
+    }),
     maxBytes: Type.Integer({
       minimum: 0,
       default: 64 * 1024 * 1024,
@@ -261,5 +266,9 @@ export const ProxySchema = settings(
 
 export const RouteSchema = strictObject({
   host: Type.Optional(Type.String({ minLength: 1, description: 'Host name without port; left out: any' })),
-  pathPrefix: Type.String({ pattern: '^/', default: '/' }),
+  pathPrefix: Type.String({
+    pattern: '^/',
+    default: '/',
+    description: 'Beginning of the path, by whole segments',
+  }),
 });
