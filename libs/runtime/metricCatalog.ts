@@ -150,21 +150,21 @@ export const metricCatalog = {
     labels: ['pool'],
     of: 'planner',
   }),
-  'nemuri.decision.target': define({
+  'nemuri.planner.target': define({
     instrument: 'gauge',
     unit: '{server}',
     help: 'Servers that the last decision wants awake',
     labels: ['pool'],
     of: 'planner',
   }),
-  'nemuri.decision.age': define({
+  'nemuri.planner.decision_age': define({
     instrument: 'gauge',
     unit: 's',
     help: 'Since the last decision',
     labels: ['pool'],
     of: 'planner',
   }),
-  'nemuri.decision.lease': define({
+  'nemuri.planner.lease': define({
     instrument: 'gauge',
     unit: 's',
     help: 'How old the last decision may become; beyond, no server sleeps',

@@ -18,9 +18,9 @@ test('the fleet in figures, with the labels of the catalogue', () => {
     'nemuri_servers{pool="web",lifecycle="waking"} 2',
     'nemuri_servers_cordoned{pool="web"} 1',
     'nemuri_capacity_ready_per_second{pool="web"} 100',
-    'nemuri_decision_target{pool="web"} 2',
-    'nemuri_decision_age_seconds{pool="web"} 4',
-    'nemuri_decision_lease_seconds{pool="web"} 30',
+    'nemuri_planner_target{pool="web"} 2',
+    'nemuri_planner_decision_age_seconds{pool="web"} 4',
+    'nemuri_planner_lease_seconds{pool="web"} 30',
     'nemuri_events_total{type="WakeTimedOut"} 2',
   ])
     expect(lines).toContain(line);

@@ -44,9 +44,13 @@ function poolSamples(fleet: Fleet, pool: string, nowMs: number): MetricSample[] 
     },
     ...(decision
       ? ([
-          { name: 'nemuri.decision.target', labels, value: decision.target.length },
-          { name: 'nemuri.decision.age', labels, value: Math.max(0, nowMs - decision.decidedAtMs) / 1_000 },
-          { name: 'nemuri.decision.lease', labels, value: decision.validForMs / 1_000 },
+          { name: 'nemuri.planner.target', labels, value: decision.target.length },
+          {
+            name: 'nemuri.planner.decision_age',
+            labels,
+            value: Math.max(0, nowMs - decision.decidedAtMs) / 1_000,
+          },
+          { name: 'nemuri.planner.lease', labels, value: decision.validForMs / 1_000 },
         ] as const)
       : []),
   ];

@@ -230,8 +230,8 @@ export const ProxySchema = settings(
     }),
     proxyProtocol: settings(
       {
-        http: Type.Boolean({ default: false }),
-        https: Type.Boolean({ default: false }),
+        http: Type.Boolean({ default: false, description: 'On the plain port' }),
+        https: Type.Boolean({ default: false, description: 'On the HTTPS port' }),
       },
       'Ports whose connections begin with a PROXY header (v1 or v2). Only trustedProxies may connect there',
     ),
@@ -249,6 +249,7 @@ export const ProxySchema = settings(
       {
         format: Type.Union([Type.Literal('off'), Type.Literal('json'), Type.Literal('combined')], {
           default: 'off',
+          description: 'A line a request: JSON, or the combined format of Apache and nginx',
         }),
         file: Type.String({
           minLength: 1,
