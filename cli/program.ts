@@ -10,6 +10,7 @@ import { registerExplain } from './commands/explain.ts';
 import { registerPoolHand, registerServerHand } from './commands/hand.ts';
 import { registerInit } from './commands/init.ts';
 import { registerPower } from './commands/power.ts';
+import { registerReplay } from './commands/replay.ts';
 import { registerReport } from './commands/report.ts';
 import { registerSchema } from './commands/schema.ts';
 import { registerSimulate, registerWhatif } from './commands/simulate.ts';
@@ -26,6 +27,7 @@ Examples:
   nemuri status                        the fleet now
   nemuri doctor                        what is wrong, and how to mend it
   nemuri events --since 1h             what happened
+  nemuri replay --at -2h               the fleet as it was
   nemuri explain                       why the last decision
   nemuri simulate --trace load.csv     the planner on a load series
   nemuri whatif -c new.yaml            the recorded load under another configuration
@@ -51,6 +53,7 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerServerHand,
   registerPoolHand,
   registerReport,
+  registerReplay,
   registerDoctor,
   registerAgent,
   registerCompletion,

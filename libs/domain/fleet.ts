@@ -43,14 +43,19 @@ export function initialFleet(): Fleet {
 
 /** Pure fold of one event. Copies the top level; for long histories use `foldInto`. */
 export function evolve(fleet: Fleet, event: RecordedEvent): Fleet {
-  const copy = {
+  const copy = copyFleet(fleet);
+  foldInto(copy, event);
+  return copy;
+}
+
+/** A fleet of its own to fold into: what `foldInto` changes is copied, everything below is shared. */
+export function copyFleet(fleet: Fleet): Fleet {
+  return {
     ...fleet,
     servers: { ...fleet.servers },
     pools: { ...fleet.pools },
     lastSequences: { ...fleet.lastSequences },
   };
-  foldInto(copy, event);
-  return copy;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };

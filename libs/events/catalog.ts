@@ -340,9 +340,17 @@ export interface EventContext {
   readonly version: number;
 }
 
-/** A fact as read back: with its place in the stream. Sequences count from 1 in each stream. */
+/**
+ * A fact as read back: with its place in the stream. Sequences count from 1 in each stream. `storedMs` is when the
+ * stream stored it, by the stream's own clock: the one time that all events share, whoever wrote them.
+ */
 export type RecordedEvent = EventDraft &
-  EventContext & { readonly stream: StreamName; readonly subject: string; readonly sequence: number };
+  EventContext & {
+    readonly stream: StreamName;
+    readonly subject: string;
+    readonly sequence: number;
+    readonly storedMs: number;
+  };
 
 export type EventOf<T extends EventType> = Extract<RecordedEvent, { readonly type: T }>;
 export type DraftOf<T extends EventType> = Extract<EventDraft, { readonly type: T }>;

@@ -1,6 +1,7 @@
 import fastify from 'fastify';
 import { type Bus, connectJetStreamBus } from '../bus/mod.ts';
 import type { Fleet } from '../domain/mod.ts';
+import { type Chance, type Clock, systemChance, systemClock } from './clock.ts';
 import { messageOf } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
 import { type MetricSample, processSamples, renderPrometheus } from './metrics.ts';
@@ -28,6 +29,7 @@ export const adminPorts: Readonly<Record<string, number>> = {
   power: 8083,
   health: 8084,
   agent: 8085,
+  console: 8086,
 };
 
 /**
@@ -75,6 +77,8 @@ export interface ServiceContext {
   readonly log: Logger;
   readonly telemetry: Telemetry;
   readonly nowMs: () => number;
+  readonly clock: Clock;
+  readonly chance: Chance;
 }
 
 export interface RunningService {
@@ -152,7 +156,8 @@ export async function runService(
     name: settings.name,
     onProblem: (problem) => log.warn({ error: messageOf(problem) }, 'bus'),
   });
-  running = await start({ settings, bus, log, telemetry, nowMs: Date.now });
+  const surroundings = { nowMs: systemClock.nowMs, clock: systemClock, chance: systemChance };
+  running = await start({ settings, bus, log, telemetry, ...surroundings });
   log.info({ admin: admin.server.address(), notReady: running.notReady() }, 'started');
   process.send?.({ kind: 'started', service, name: settings.name, admin: admin.server.address() });
 }

@@ -46,7 +46,7 @@ export async function startPower(
   makeDriver: MakeDriver = (server, method) =>
     createDriver(server, method, { resolveSecret, now: context.nowMs, ask: context.bus.ask }),
 ): Promise<RunningService> {
-  const { bus, log, nowMs } = context;
+  const { bus, log, nowMs, clock } = context;
   const view = await openFleetView({
     bus,
     name: 'power',
@@ -77,7 +77,7 @@ export async function startPower(
     ),
   );
   const machines = createCrew((server) =>
-    startMachine({ server, view, drivers, log, signal, nowMs, serverView: () => serverView(server) }),
+    startMachine({ server, view, drivers, log, signal, nowMs, clock, serverView: () => serverView(server) }),
   );
   const actions = createActions({
     view,
@@ -87,6 +87,7 @@ export async function startPower(
     sleepRefusalsNow: (server: ServerView) => powerRefusals(powerContext(), server),
     signal,
     nowMs,
+    newId: context.chance.newId,
     onSent: (server) => machines.get(server)?.lookNow(),
   });
   const busy = new Map<string, Promise<void>>();
@@ -149,6 +150,7 @@ export async function startPower(
     );
   };
   const reconciler = startLoop({
+    clock,
     work: reconcile,
     delayMs: () => view.fleet.config?.bounds.reconcileIntervalMs ?? idleIntervalMs,
     onError: (error) => log.warn({ error: messageOf(error) }, 'reconciliation not finished'),
@@ -156,6 +158,7 @@ export async function startPower(
   const metered = new Map<string, MetricSample>();
   const meters = createCrew((server) =>
     startLoop({
+      clock,
       work: async () => {
         const now = serverView(server);
         if (!now || bus.lostSinceMs !== undefined) return;
@@ -170,7 +173,7 @@ export async function startPower(
       onError: (error) => log.debug({ server, error: messageOf(error) }, 'meter reading dropped'),
     }),
   );
-  const accountant = await startAccountant({ bus, view, log, nowMs });
+  const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const keepUp = () => {
     drivers.configure(view.fleet.config);
     const servers = Object.keys(view.fleet.servers);

@@ -53,7 +53,7 @@ export function fleetConfig(overrides: ConfigOverrides = {}): FleetConfig {
 
 /** A recorded event with a plausible place in its stream. */
 export function recorded(draft: EventDraft, timeMs: number = startMs, sequence = 1): RecordedEvent {
-  const place = { stream: streamOf(draft.type), subject: subjectOf(draft), sequence };
+  const place = { stream: streamOf(draft.type), subject: subjectOf(draft), sequence, storedMs: timeMs };
   return {
     ...draft,
     id: `event-${sequence}`,
