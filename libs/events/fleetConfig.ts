@@ -32,7 +32,11 @@ export { NamePattern } from './config/shared.ts';
 
 export const PoolConfigSchema = strictObject(
   {
-    routes: Type.Array(RouteSchema, { minItems: 1, default: [{ pathPrefix: '/' }] }),
+    routes: Type.Array(RouteSchema, {
+      minItems: 1,
+      default: [{ pathPrefix: '/' }],
+      description: 'Which requests are its own; of several pools the longest match wins',
+    }),
     minServers: Type.Integer({ minimum: 0, default: 1, description: 'The floor: never fewer awake' }),
     spareServers: Type.Integer({
       minimum: 0,
@@ -59,7 +63,7 @@ export const PoolConfigSchema = strictObject(
 
 export const ServerConfigSchema = strictObject(
   {
-    pool: Type.String({ pattern: NamePattern }),
+    pool: Type.String({ pattern: NamePattern, description: 'The pool it serves in' }),
     url: Type.String({
       pattern: UrlPattern,
       description: 'Where it serves: scheme, host and port',
@@ -150,8 +154,8 @@ export const BoundsSchema = settings(
 export const FleetConfigSchema = strictObject(
   {
     version: Type.Literal(1),
-    pools: byName(PoolConfigSchema, 1),
-    servers: byName(ServerConfigSchema),
+    pools: byName(PoolConfigSchema, 'By name: the servers of one site', 1),
+    servers: byName(ServerConfigSchema, 'By name: one machine each'),
     notifications: NotificationsSchema,
     bounds: BoundsSchema,
     costs: CostsSchema,

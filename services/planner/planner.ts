@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Span } from '@opentelemetry/api';
 import type { Subscription } from '../../libs/bus/mod.ts';
 import { decideCapacity, decisionIsNews } from '../../libs/domain/mod.ts';
-import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
+import { type EventOf, type EventType, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
@@ -10,6 +10,7 @@ import { fleetReadiness, type RunningService, type ServiceContext } from '../../
 import { traceparentOf, withSpan } from '../../libs/runtime/telemetry.ts';
 import { createCapacities } from './capacities.ts';
 import { type PoolLoad, recallLoad } from './memory.ts';
+import { plannerSamples } from './metrics.ts';
 
 /** A decision that is not stored within this time is out of date: the next one is made on newer load. */
 const publishTimeoutMs = 5_000;
@@ -72,7 +73,9 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   });
   const keepLoops = () => loops.keep(Object.keys(view.fleet.pools));
   keepLoops();
+  const events = new Map<EventType, number>();
   view.onChange((event) => {
+    events.set(event.type, (events.get(event.type) ?? 0) + 1);
     if (event.type === 'FleetConfigured') keepLoops();
     const pool = 'pool' in event.data ? event.data.pool : undefined;
     // A wake that failed or a server that died asks for a substitute at once.
@@ -81,6 +84,7 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   return {
     fleet: () => view.fleet,
     notReady: () => fleetReadiness(view.fleet, bus),
+    metrics: () => plannerSamples(view.fleet, events, nowMs()),
     async stop() {
       await loops.stop();
       await saver.stop();

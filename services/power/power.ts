@@ -14,6 +14,7 @@ import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
+import type { MetricSample } from '../../libs/runtime/metrics.ts';
 import { resolveSecret } from '../../libs/runtime/secrets.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { startAccountant } from './accountant.ts';
@@ -22,7 +23,7 @@ import { createDriverSet, type MakeDriver } from './driverSet.ts';
 import { createDriver } from './drivers/registry.ts';
 import { type SentWakes, wakesWithoutBus } from './failAwake.ts';
 import { publishTimeoutMs, startMachine } from './machine.ts';
-import { meterServer } from './meter.ts';
+import { meterServer, wattsSample } from './meter.ts';
 
 /** Signs of life that old are read at the start, so that a restart does not take the living for missing. */
 const livenessWindowMs = 120_000;
@@ -154,6 +155,7 @@ export async function startPower(
     delayMs: () => view.fleet.config?.bounds.reconcileIntervalMs ?? idleIntervalMs,
     onError: (error) => log.warn({ error: messageOf(error) }, 'reconciliation not finished'),
   });
+  const metered = new Map<string, MetricSample>();
   const meters = createCrew((server) =>
     startLoop({
       clock,
@@ -164,6 +166,7 @@ export async function startPower(
           log.warn({ server, error: messageOf(error) }, 'meter not readable');
         const metering = drivers.driversOf(server).filter(({ capabilities }) => capabilities.has('meter'));
         const data = await meterServer(now, metering, loads.rpsOf(server), signal, onError);
+        metered.set(server, wattsSample(data));
         await bus.publish({ type: 'PowerMetered', data }, { timeoutMs: meterPublishTimeoutMs });
       },
       delayMs: () => view.fleet.config?.bounds.meterIntervalMs ?? idleIntervalMs,
@@ -186,6 +189,7 @@ export async function startPower(
   return {
     fleet: () => view.fleet,
     notReady: () => fleetReadiness(view.fleet, bus),
+    metrics: () => [...metered].flatMap(([server, sample]) => (view.fleet.servers[server] ? [sample] : [])),
     async stop() {
       await reconciler.stop();
       // A command on its way to the hardware is finished; a mere look is broken off.
