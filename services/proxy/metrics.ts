@@ -1,11 +1,12 @@
 import type { Gate, Upstream } from './gate.ts';
 import { latencyBoundsSeconds, type Totals } from './load.ts';
+import type { Vitals } from './vitals.ts';
 
 /**
  * What the proxy has carried since it started, as Prometheus reads it (text format 0.0.4). All are counters or
  * gauges with fixed histogram buckets, so that several proxies add up.
  */
-export function renderMetrics(proxy: string, gates: Iterable<Gate>): string {
+export function renderMetrics(proxy: string, gates: Iterable<Gate>, vitals: Vitals): string {
   const lines: string[] = [];
   const all = [...gates];
   const family = (
@@ -95,6 +96,11 @@ export function renderMetrics(proxy: string, gates: Iterable<Gate>): string {
       ),
     ),
   );
+  const ofWorker = (value: number) => (name: string) => [`${name}${labels({ proxy })} ${value}`];
+  const delay = 'Delay of the event loop since the start, 99th percentile';
+  family('nemuri_event_loop_delay_p99_seconds', 'gauge', delay, ofWorker(vitals.eventLoopP99Seconds()));
+  family('nemuri_heap_used_bytes', 'gauge', 'JavaScript heap in use', ofWorker(vitals.heapBytes()));
+  family('nemuri_resident_bytes', 'gauge', 'Memory of the process', ofWorker(vitals.residentBytes()));
   return `${lines.join('\n')}\n`;
 }
 

@@ -23,6 +23,7 @@ import { compileRoutes, type RouteTable } from './routes.ts';
 import { sendProblem } from './sendProblem.ts';
 import type { TlsSettings } from './tls.ts';
 import { createUpgraded } from './upgraded.ts';
+import { watchVitals } from './vitals.ts';
 
 export interface ProxySettings {
   readonly host: string;
@@ -224,6 +225,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
 
   if (view.fleet.config) listener.configure(view.fleet.config.proxy);
 
+  const vitals = watchVitals();
   let sampledAtMs = nowMs();
   const sample = async (stopping: boolean) => {
     const timeMs = nowMs();
@@ -254,7 +256,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
 
   return {
     fleet: () => view.fleet,
-    metrics: () => renderMetrics(proxy, gates.values()),
+    metrics: () => renderMetrics(proxy, gates.values(), vitals),
     // Without the bus it goes on serving from memory: only a proxy that knows no servers is not ready.
     notReady: () => (view.fleet.config ? undefined : fleetReadiness(view.fleet, bus)),
     async stop() {
@@ -267,6 +269,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       await listener?.close();
       await access?.close();
       await view.close();
+      vitals.stop();
     },
   };
 }
