@@ -115,6 +115,21 @@ export function openMemoryBus(store: MemoryStore, options: MemoryBusOptions): Bu
       await reachable();
       return store.lastSequence(stream);
     },
+    async firstSequence(stream) {
+      refuseWhenClosed();
+      await reachable();
+      return store.firstSequence(stream);
+    },
+    async sequenceAt(stream, timeMs) {
+      refuseWhenClosed();
+      await reachable();
+      return store.sequenceAt(stream, timeMs);
+    },
+    async limit(limits) {
+      refuseWhenClosed();
+      await reachable();
+      store.limit(limits);
+    },
     async loadSnapshot(key) {
       refuseWhenClosed();
       await reachable();

@@ -88,6 +88,7 @@ export type SubjectKind =
   | 'probe'
   | 'meter'
   | 'energy'
+  | 'pool'
   | 'heartbeat';
 
 interface Definition<S extends TSchema> {
@@ -179,8 +180,24 @@ export const catalog = {
   /** It is not counted as capacity until it has served again. */
   DrillFailed: define('power', { ...server, drillId: Id, reason: Reason }),
 
+  /**
+   * No decision within its lease, or no bus to hear it by: the power service wakes by itself. `reason` says what.
+   */
+  FailAwakeStarted: define('pool', {
+    pool: Name,
+    cause: Type.Union([Type.Literal('planner'), Type.Literal('bus')]),
+    lostForMs: DurationMs,
+    reason: Reason,
+  }),
+  /** The planner decides again. */
+  FailAwakeEnded: define('pool', { pool: Name, durationMs: DurationMs }),
+
   ServerBecameHealthy: define('health', { ...server, latencyMs: DurationMs, consecutive: Count }),
   ServerBecameUnhealthy: define('health', { ...server, reason: Reason, consecutive: Count }),
+  /** A proxy ejected it, and the probes say so too. */
+  EjectionConfirmed: define('health', { ...server, reason: Reason, consecutive: Count }),
+  /** A proxy ejected it, and it answers the probes well: whoever ejected it may send to it again. */
+  EjectionLifted: define('health', { ...server, consecutive: Count }),
   /** Off by its hardware and silent to a probe: the sleep is proven. */
   SleepVerified: define('health', { ...server, evidence: Reason }),
   /** It answers while its hardware says off. */
@@ -323,9 +340,17 @@ export interface EventContext {
   readonly version: number;
 }
 
-/** A fact as read back: with its place in the stream. Sequences count from 1 in each stream. */
+/**
+ * A fact as read back: with its place in the stream. Sequences count from 1 in each stream. `storedMs` is when the
+ * stream stored it, by the stream's own clock: the one time that all events share, whoever wrote them.
+ */
 export type RecordedEvent = EventDraft &
-  EventContext & { readonly stream: StreamName; readonly subject: string; readonly sequence: number };
+  EventContext & {
+    readonly stream: StreamName;
+    readonly subject: string;
+    readonly sequence: number;
+    readonly storedMs: number;
+  };
 
 export type EventOf<T extends EventType> = Extract<RecordedEvent, { readonly type: T }>;
 export type DraftOf<T extends EventType> = Extract<EventDraft, { readonly type: T }>;

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { CostsSchema, DrillSchema } from './config/costs.ts';
 import { HealthCheckSchema, HeartbeatSchema } from './config/health.ts';
+import { HistorySchema } from './config/history.ts';
 import { ladderBounds } from './config/ladder.ts';
 import { NotificationsSchema } from './config/notifications.ts';
 import { PlannerSchema } from './config/planner.ts';
@@ -154,6 +155,7 @@ export const FleetConfigSchema = strictObject(
     notifications: NotificationsSchema,
     bounds: BoundsSchema,
     costs: CostsSchema,
+    history: HistorySchema,
     proxy: ProxySchema,
   },
   { description: 'Nemuri configuration' },
@@ -174,5 +176,6 @@ export type PowerMethod = Static<typeof PowerMethodSchema>;
 export type EnergyModel = Static<typeof EnergyModelSchema>;
 export type Bounds = Static<typeof BoundsSchema>;
 export type Costs = Static<typeof CostsSchema>;
+export type HistoryConfig = Static<typeof HistorySchema>;
 export type HealthCheckConfig = PoolConfig['healthCheck'];
 export type PlannerSchedule = PoolConfig['planner']['schedules'][number];

@@ -9,7 +9,7 @@ export {
   typeNameOf,
 } from './codec.ts';
 export * from './fleetConfig.ts';
-export { type Capability, capabilitiesOf } from './powerMethod.ts';
+export { type Capability, capabilitiesOf, onlyCuts } from './powerMethod.ts';
 export * from './question.ts';
 export {
   decisionSubject,

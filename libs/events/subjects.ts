@@ -12,6 +12,7 @@ export const streams: Readonly<Record<StreamName, { readonly subjects: readonly 
       `${root}.state.>`,
       `${root}.operator.>`,
       `${root}.energy.*`,
+      `${root}.pool.*.power`,
     ],
   },
   TELEMETRY: { subjects: [`${root}.load.>`, `${root}.probe.*`, `${root}.meter.*`, `${root}.heartbeat.*`] },
@@ -44,6 +45,7 @@ const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   probe: 'TELEMETRY',
   meter: 'TELEMETRY',
   energy: 'FLEET',
+  pool: 'FLEET',
   heartbeat: 'TELEMETRY',
 };
 
@@ -100,6 +102,8 @@ export function subjectOf(event: EventDraft): string {
       return `${root}.meter.${field(data, 'server')}`;
     case 'energy':
       return `${root}.energy.${field(data, 'pool')}`;
+    case 'pool':
+      return `${root}.pool.${field(data, 'pool')}.power`;
     case 'heartbeat':
       return `${root}.heartbeat.${field(data, 'server')}`;
   }

@@ -1,9 +1,11 @@
 import fastify from 'fastify';
 import { type Bus, connectJetStreamBus } from '../bus/mod.ts';
 import type { Fleet } from '../domain/mod.ts';
+import { type Chance, type Clock, systemChance, systemClock } from './clock.ts';
 import { messageOf } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
 import { startTelemetry, type Telemetry } from './telemetry.ts';
+import { packageVersion } from './version.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -19,12 +21,14 @@ export interface ServiceSettings {
   readonly stopTimeoutMs: number;
 }
 
-const adminPorts: Readonly<Record<string, number>> = {
+/** Where each service answers on 127.0.0.1 unless NEMURI_ADMIN_LISTEN says otherwise. */
+export const adminPorts: Readonly<Record<string, number>> = {
   proxy: 8081,
   planner: 8082,
   power: 8083,
   health: 8084,
   agent: 8085,
+  console: 8086,
 };
 
 /**
@@ -72,6 +76,8 @@ export interface ServiceContext {
   readonly log: Logger;
   readonly telemetry: Telemetry;
   readonly nowMs: () => number;
+  readonly clock: Clock;
+  readonly chance: Chance;
 }
 
 export interface RunningService {
@@ -140,7 +146,8 @@ export async function runService(
     name: settings.name,
     onProblem: (problem) => log.warn({ error: messageOf(problem) }, 'bus'),
   });
-  running = await start({ settings, bus, log, telemetry, nowMs: Date.now });
+  const surroundings = { nowMs: systemClock.nowMs, clock: systemClock, chance: systemChance };
+  running = await start({ settings, bus, log, telemetry, ...surroundings });
   log.info({ admin: admin.server.address(), notReady: running.notReady() }, 'started');
   process.send?.({ kind: 'started', service, name: settings.name, admin: admin.server.address() });
 }
@@ -150,7 +157,9 @@ async function openAdmin(
   state: () => { running: RunningService | undefined; stopping: boolean },
 ) {
   const admin = fastify({ forceCloseConnections: true });
-  admin.get('/healthz', async () => ({ service: settings.service, name: settings.name, status: 'alive' }));
+  const { service, name } = settings;
+  const version = packageVersion();
+  admin.get('/healthz', async () => ({ service, name, status: 'alive', version, timeMs: Date.now() }));
   admin.get('/readyz', async (_request, reply) => {
     const { running, stopping } = state();
     const why = stopping ? 'stopping' : running ? running.notReady() : 'starting: waiting for the bus';

@@ -25,7 +25,7 @@ export interface AgentChecks {
  * sleeps is not asked.
  */
 export function askAgentChecks(
-  options: Pick<ServiceContext, 'bus' | 'log' | 'nowMs'> & { readonly view: FleetView },
+  options: Pick<ServiceContext, 'bus' | 'log' | 'nowMs' | 'clock'> & { readonly view: FleetView },
 ): AgentChecks {
   const { bus, log, nowMs, view } = options;
   const intervalMs = () => view.fleet.config?.bounds.heartbeatIntervalMs ?? 2_000;
@@ -47,6 +47,7 @@ export function askAgentChecks(
       await bus.publish({ type: 'HeartbeatSent', data }, { timeoutMs: publishTimeoutMs });
     };
     return startLoop({
+      clock: options.clock,
       work,
       delayMs: intervalMs,
       onError: (error) => log.debug({ server, error: messageOf(error) }, 'agent check without an answer'),

@@ -39,6 +39,7 @@ async function attemptSleep(capabilities: readonly Capability[], forced: boolean
     onSent: () => {},
     signal: new AbortController().signal,
     nowMs: Date.now,
+    newId: () => 'id',
   });
   const action = { kind: 'attemptSleep', server: 's1', sleep, rung: 0, attempt: 1, forced } as const;
   await actions.attempt(action);

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import {
+  failAwakeFact,
   type Liveness,
   nobodySeen,
   type PowerAction,
@@ -19,8 +20,8 @@ import { startAccountant } from './accountant.ts';
 import { createActions, isAttempt } from './actions.ts';
 import { createDriverSet, type MakeDriver } from './driverSet.ts';
 import { createDriver } from './drivers/registry.ts';
-import { wakesWithoutBus } from './failAwake.ts';
-import { startMachine } from './machine.ts';
+import { type SentWakes, wakesWithoutBus } from './failAwake.ts';
+import { publishTimeoutMs, startMachine } from './machine.ts';
 import { meterServer } from './meter.ts';
 
 /** Signs of life that old are read at the start, so that a restart does not take the living for missing. */
@@ -44,7 +45,7 @@ export async function startPower(
   makeDriver: MakeDriver = (server, method) =>
     createDriver(server, method, { resolveSecret, now: context.nowMs, ask: context.bus.ask }),
 ): Promise<RunningService> {
-  const { bus, log, nowMs } = context;
+  const { bus, log, nowMs, clock } = context;
   const view = await openFleetView({
     bus,
     name: 'power',
@@ -75,7 +76,7 @@ export async function startPower(
     ),
   );
   const machines = createCrew((server) =>
-    startMachine({ server, view, drivers, log, signal, nowMs, serverView: () => serverView(server) }),
+    startMachine({ server, view, drivers, log, signal, nowMs, clock, serverView: () => serverView(server) }),
   );
   const actions = createActions({
     view,
@@ -85,6 +86,7 @@ export async function startPower(
     sleepRefusalsNow: (server: ServerView) => powerRefusals(powerContext(), server),
     signal,
     nowMs,
+    newId: context.chance.newId,
     onSent: (server) => machines.get(server)?.lookNow(),
   });
   const busy = new Map<string, Promise<void>>();
@@ -102,6 +104,7 @@ export async function startPower(
   const reconcile = async () => {
     const lostSinceMs = bus.lostSinceMs;
     if (lostSinceMs !== undefined) return failAwake(nowMs() - lostSinceMs);
+    await tellOfFailAwake();
     let left = Object.keys(view.fleet.servers).length * 2;
     let intent: PowerAction | undefined;
     do {
@@ -112,17 +115,33 @@ export async function startPower(
       left -= 1;
     } while (intent && left > 0);
   };
+  /** That the power service wakes, or has woken, by itself is news for the operator. */
+  const tellOfFailAwake = async () => {
+    const woken = [...sentWakes.keys()];
+    sentWakes.clear();
+    for (const pool of Object.keys(view.fleet.config?.pools ?? {})) {
+      const own = woken.filter((server) => view.fleet.servers[server]?.pool === pool);
+      const reason = `fail awake: the bus was lost, woken by the hardware directly: ${own.join(', ')}`;
+      const byBus = {
+        type: 'FailAwakeStarted',
+        data: { pool, cause: 'bus', lostForMs: busLostForMs, reason },
+      } as const;
+      const fact = own.length > 0 ? byBus : failAwakeFact(view.fleet, pool, nowMs());
+      if (fact && (await view.record(fact, publishTimeoutMs))) log.warn(fact.data, fact.type);
+    }
+  };
+  let busLostForMs = 0;
+  const sentWakes = new Map<string, SentWakes>();
   const failAwake = async (lostForMs: number) => {
-    const wakes = wakesWithoutBus(
-      view.fleet,
-      lostForMs,
-      (server) => machines.get(server)?.lastReading ?? 'unknown',
-    );
+    busLostForMs = lostForMs;
+    const readings = (server: string) => machines.get(server)?.lastReading ?? 'unknown';
+    const wakes = wakesWithoutBus(view.fleet, lostForMs, readings, sentWakes, nowMs());
     await Promise.all(
-      wakes.map(async (server) => {
-        log.warn({ server, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
+      wakes.map(async ({ server, rung }) => {
+        sentWakes.set(server, { count: (sentWakes.get(server)?.count ?? 0) + 1, lastAtMs: nowMs() });
+        log.warn({ server, rung, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
         try {
-          await drivers.driverThat(server, 'wake')?.wake(signal);
+          await drivers.driverOf(server, rung)?.wake(signal);
         } catch (error) {
           log.warn({ server, error: messageOf(error) }, 'fail awake: wake failed');
         }
@@ -130,12 +149,14 @@ export async function startPower(
     );
   };
   const reconciler = startLoop({
+    clock,
     work: reconcile,
     delayMs: () => view.fleet.config?.bounds.reconcileIntervalMs ?? idleIntervalMs,
     onError: (error) => log.warn({ error: messageOf(error) }, 'reconciliation not finished'),
   });
   const meters = createCrew((server) =>
     startLoop({
+      clock,
       work: async () => {
         const now = serverView(server);
         if (!now || bus.lostSinceMs !== undefined) return;
@@ -149,7 +170,7 @@ export async function startPower(
       onError: (error) => log.debug({ server, error: messageOf(error) }, 'meter reading dropped'),
     }),
   );
-  const accountant = await startAccountant({ bus, view, log, nowMs });
+  const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const keepUp = () => {
     drivers.configure(view.fleet.config);
     const servers = Object.keys(view.fleet.servers);

@@ -14,6 +14,7 @@ import {
   wishedCapacityRps,
 } from '../../libs/domain/mod.ts';
 import type { PoolConfig } from '../../libs/events/mod.ts';
+import type { Clock } from '../../libs/runtime/clock.ts';
 import { ProblemError } from '../../libs/runtime/errors.ts';
 import { type EjectionCase, ejectedUntilMs } from './ejection.ts';
 import { createMeter, createPoolMeter, type Meter, type PoolMeter } from './load.ts';
@@ -95,6 +96,9 @@ export interface GateOptions {
   readonly pool: string;
   readonly config: PoolConfig;
   readonly nowMs: () => number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
   /** Nothing is in flight on this server any more. */
   readonly onIdle: (server: string) => void;
 }
@@ -103,17 +107,18 @@ export interface GateOptions {
 const setupQuantile = 0.9;
 const unlimited = Number.POSITIVE_INFINITY;
 
-export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOptions): Gate {
+export function createGate(options: GateOptions): Gate {
+  const { pool, config: firstConfig, nowMs, clock, random, onIdle } = options;
   let config = firstConfig;
   let turn = 0;
   let upstreams: Upstream[] = [];
-  let retryTimer: NodeJS.Timeout | undefined;
+  let cancelRetry: (() => void) | undefined;
   let states: readonly ServerState[] = [];
   let returnUntilMs = 0;
   let ramping = false;
   let retries = fullRetryBudget;
   let retriesUnderWay = 0;
-  const parking = createParking<Upstream>(nowMs);
+  const parking = createParking<Upstream>(nowMs, clock);
   const meter = createPoolMeter();
 
   const targetOf = (capacityRps: number) =>
@@ -132,7 +137,7 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
   const take = (limitOf: (upstream: Upstream) => number, keyHash?: number): Upstream | undefined => {
     turn = (turn + 1) % 0x40000000;
     if (ramping) ramp();
-    const choice = { turn, random: Math.random, keyHash, targetOf };
+    const choice = { turn, random, keyHash, targetOf };
     const chosen = chooseServer(config.balancing.policy, upstreams, choice, limitOf);
     if (chosen) chosen.inFlight += 1;
     return chosen;
@@ -160,8 +165,8 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     if (parking.count === 0) return;
     // An ejection ends by time alone; nobody else would look again.
     const endsMs = upstreams.map((upstream) => upstream.ejectedUntilMs).filter((endMs) => endMs > nowMs());
-    clearTimeout(retryTimer);
-    if (endsMs.length > 0) retryTimer = setTimeout(releaseParked, Math.min(...endsMs) - nowMs() + 1);
+    cancelRetry?.();
+    if (endsMs.length > 0) cancelRetry = clock.after(Math.min(...endsMs) - nowMs() + 1, releaseParked);
   };
 
   return {
@@ -259,7 +264,7 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
       releaseParked();
     },
     close() {
-      clearTimeout(retryTimer);
+      cancelRetry?.();
       parking.refuseAll(new ProblemError('NEMURI_STOPPING', 'Try again.', 1));
       // What is in flight comes to its end.
       for (const upstream of upstreams) upstream.connections.close();

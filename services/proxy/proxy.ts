@@ -1,21 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { serversOfPool } from '../../libs/domain/mod.ts';
 import type { FleetConfig } from '../../libs/events/mod.ts';
-import { messageOf, type Problem, problemOf } from '../../libs/runtime/errors.ts';
+import { type Problem, problemOf } from '../../libs/runtime/errors.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
-import { startLoop } from '../../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { type AccessLog, type AccessRecord, openAccessLog } from './accessLog.ts';
 import { accessRecordOf } from './accessRecord.ts';
 import { isHttp2 } from './clientResponse.ts';
-import { followDrains, isDraining } from './drains.ts';
+import { openDoors } from './doors.ts';
 import { carry } from './exchange.ts';
-import { createGate, type Gate, type Upstream } from './gate.ts';
+import type { Gate } from './gate.ts';
 import { type RequestHeaders, readHeaders } from './headers.ts';
 import { type Listener, listen } from './listen.ts';
-import { takeSample } from './load.ts';
 import { renderMetrics } from './metrics.ts';
 import { type ClientRules, compileClientRules } from './refusals.ts';
 import { createRequestTrace, noTrace, type RequestTrace } from './requestTrace.ts';
@@ -36,22 +33,17 @@ export interface ProxySettings {
 
 /** Kept of the stop time-out for what comes after the last connection. */
 const stopReserveMs = 5_000;
-const samplePublishTimeoutMs = 2_000;
-const ejectionPublishTimeoutMs = 2_000;
-const idleSampleIntervalMs = 1_000;
 /**
  * The reverse proxy: routes by host and path, sends each request to the least loaded server that is ready, parks it
  * while there is none, measures the load. It serves from memory: the bus may be gone.
  */
 export async function startProxy(context: ServiceContext, settings: ProxySettings): Promise<RunningService> {
   const { bus, log, nowMs } = context;
-  const proxy = context.settings.name;
   const view = await openFleetView({
     bus,
-    name: proxy,
+    name: context.settings.name,
     onProblem: (problem, details) => log.warn(details, problem),
   });
-  const gates = new Map<string, Gate>();
   let route: RouteTable = () => undefined;
   let rules: ClientRules | undefined;
   let listener: Listener | undefined;
@@ -59,33 +51,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
   let accessSettings = '';
   let closing = false;
 
-  const inFlightOn = (server: string) => {
-    let inFlight = 0;
-    for (const gate of gates.values()) {
-      for (const upstream of gate.upstreams) if (upstream.name === server) inFlight += upstream.inFlight;
-    }
-    return inFlight;
-  };
   const upgraded = createUpgraded();
-  const onTimedOut = (server: string) => {
-    upgraded.restart(server);
-    for (const gate of gates.values()) {
-      for (const { name, streams } of gate.upstreams) if (name === server) for (const end of streams) end();
-    }
-  };
-  const drains = followDrains({ view, proxy, log, nowMs, inFlightOn, onTimedOut });
-  const onIdle = (server: string) => {
-    if (isDraining(view.fleet, server)) drains.look();
-  };
-  const update = (pools: readonly string[]) => {
-    for (const pool of pools) {
-      const config = view.fleet.config?.pools[pool];
-      if (!config) continue;
-      const gate = gates.get(pool) ?? createGate({ pool, config, nowMs, onIdle });
-      gates.set(pool, gate);
-      gate.update(config, serversOfPool(view.fleet, pool));
-    }
-  };
   const onProblem = (problem: string, details: object) => log.warn(details, problem);
   const configureAccess = (settings: FleetConfig['proxy']['accessLog']) => {
     const asked = JSON.stringify(settings);
@@ -94,30 +60,28 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     void access?.close();
     access = openAccessLog(settings, onProblem);
   };
-  const configure = () => {
-    const { config } = view.fleet;
-    if (!config) return;
-    configureAccess(config.proxy.accessLog);
-    route = compileRoutes(config);
-    rules = compileClientRules(config.proxy);
-    listener?.configure(config.proxy);
-    for (const [pool, gate] of gates) {
-      if (config.pools[pool]) continue;
-      gates.delete(pool);
-      gate.close();
-    }
-    update(Object.keys(config.pools));
-  };
-  configure();
-  view.onChange((event) => {
-    if (event.type === 'FleetConfigured') configure();
-    else if ('server' in event.data) update([view.fleet.servers[event.data.server]?.pool ?? '']);
-    drains.look();
+  const doors = openDoors({
+    context,
+    view,
+    onConfigured() {
+      const { config } = view.fleet;
+      if (!config) return;
+      configureAccess(config.proxy.accessLog);
+      route = compileRoutes(config);
+      rules = compileClientRules(config.proxy);
+      listener?.configure(config.proxy);
+    },
+    onTimedOut(server) {
+      upgraded.restart(server);
+      for (const gate of doors.gates.values()) {
+        for (const { name, streams } of gate.upstreams) if (name === server) for (const end of streams) end();
+      }
+    },
   });
 
   const gateOf = (host: string | undefined, path: string): Gate | undefined => {
     const pool = route(host, path);
-    return pool === undefined ? undefined : gates.get(pool);
+    return pool === undefined ? undefined : doors.gates.get(pool);
   };
   const traceOf = (request: IncomingMessage, traceparent: string | undefined, gate: Gate): RequestTrace => {
     if (!context.telemetry.enabled) return noTrace;
@@ -131,13 +95,6 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       sampleRatio: settings.traceSampleRatio,
       nowMs,
     });
-  };
-  const onEjected = ({ pool }: Gate, upstream: Upstream, untilMs: number, reason: string) => {
-    log.warn({ server: upstream.name, reason }, 'ejected');
-    const data = { server: upstream.name, pool, proxy, reason, untilMs };
-    view
-      .record({ type: 'ServerEjected', data }, ejectionPublishTimeoutMs)
-      .catch((error) => log.debug({ error: messageOf(error) }, 'ejection not reported'));
   };
   const isClosing = () => closing;
   const onOver = (record: AccessRecord) => access?.write(record);
@@ -175,7 +132,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
         gate,
         trace: traceOf(request, headers.traceparent, gate),
         closing: isClosing,
-        onEjected,
+        onEjected: doors.onEjected,
         onOver: access ? onOver : undefined,
       });
     }
@@ -226,46 +183,16 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
   if (view.fleet.config) listener.configure(view.fleet.config.proxy);
 
   const vitals = watchVitals();
-  let sampledAtMs = nowMs();
-  const sample = async (stopping: boolean) => {
-    const timeMs = nowMs();
-    const intervalMs = timeMs - sampledAtMs;
-    if (intervalMs <= 0 && !stopping) return;
-    sampledAtMs = timeMs;
-    const drafts = [...gates.values()].map((gate) => {
-      const { parking } = gate;
-      const parkedOldestMs = parking.oldestMs === undefined ? 0 : Math.max(0, timeMs - parking.oldestMs);
-      const about = {
-        pool: gate.pool,
-        proxy,
-        intervalMs: Math.max(1, intervalMs),
-        stopping,
-        parked: gate.parkedCount,
-      };
-      const { traceparent } = parking;
-      const data = takeSample({ ...about, parkedOldestMs }, gate.meter, gate.upstreams);
-      return { type: 'LoadSampled', data, ...(traceparent ? { traceparent } : {}) } as const;
-    });
-    await Promise.all(drafts.map((draft) => bus.publish(draft, { timeoutMs: samplePublishTimeoutMs })));
-  };
-  const sampler = startLoop({
-    work: () => sample(false),
-    delayMs: () => view.fleet.config?.bounds.sampleIntervalMs ?? idleSampleIntervalMs,
-    onError: (error) => log.debug({ error: messageOf(error) }, 'load sample dropped'),
-  });
-
   return {
     fleet: () => view.fleet,
-    metrics: () => renderMetrics(proxy, gates.values(), vitals),
+    metrics: () => renderMetrics(context.settings.name, doors.gates.values(), vitals),
     // Without the bus it goes on serving from memory: only a proxy that knows no servers is not ready.
     notReady: () => (view.fleet.config ? undefined : fleetReadiness(view.fleet, bus)),
     async stop() {
       closing = true;
       await listener?.drain(context.settings.stopTimeoutMs - stopReserveMs);
-      await sampler.stop();
-      drains.stop();
-      await sample(true).catch((error) => log.debug({ error: messageOf(error) }, 'good-bye not said'));
-      for (const gate of gates.values()) gate.close();
+      await doors.sayGoodBye();
+      doors.close();
       await listener?.close();
       await access?.close();
       await view.close();

@@ -7,7 +7,7 @@ import {
 } from '../../events/mod.ts';
 import { type Bus, BusClosedError, StaleWriterError, type StartAt } from '../bus.ts';
 import { questionTests } from './contractOfQuestions.ts';
-import { durableTests, snapshotTests } from './contractOfState.ts';
+import { durableTests, limitTests, snapshotTests } from './contractOfState.ts';
 import { cordoned, cordonMany, metered, poweredOn, probed } from './samples.ts';
 import { until } from './until.ts';
 
@@ -50,6 +50,7 @@ export function describeBus(name: string, makeHarness: () => Promise<BusHarness>
     describe('what is no event', () => malformedTests(tools));
     describe('history', () => historyTests(tools));
     describe('snapshots', () => snapshotTests(tools));
+    describe('limits', () => limitTests(tools));
     describe('subscribeDurable', () => durableTests(tools));
     describe('questions', () => questionTests(tools));
     describe('close', () => closeTests(tools));
@@ -294,6 +295,24 @@ function historyTests({ open }: Tools): void {
     await cordonMany(bus, 3);
     expect(sequencesOf(await readHistory(bus, 1, 'nemuri.state.>'))).toEqual([1]);
     expect(await readHistory(bus, 2, 'nemuri.state.>')).toEqual([]);
+  });
+
+  it('tells which event was the last one at a time, and where it begins', async () => {
+    const bus = await open();
+    expect([await bus.firstSequence('FLEET'), await bus.sequenceAt('FLEET', Date.now())]).toEqual([1, 0]);
+    await cordonMany(bus, 20);
+    const storedMs: number[] = [];
+    for await (const event of bus.history('FLEET', 1)) storedMs.push(event.storedMs);
+    for (const timeMs of storedMs) {
+      const stored = storedMs.filter((each) => each <= timeMs).length;
+      const before = storedMs.filter((each) => each < timeMs).length;
+      expect(await bus.sequenceAt('FLEET', timeMs)).toBe(stored);
+      expect(await bus.sequenceAt('FLEET', timeMs - 1)).toBe(before);
+    }
+    expect(Math.abs(Date.now() - (storedMs.at(-1) ?? 0))).toBeLessThan(60_000);
+    expect(await bus.sequenceAt('FLEET', 0)).toBe(0);
+    expect(await bus.sequenceAt('FLEET', Date.now() + 60_000)).toBe(20);
+    expect(await bus.firstSequence('FLEET')).toBe(1);
   });
 
   it('may be left early', async () => {

@@ -17,6 +17,8 @@ const WebhookSchema = strictObject({
       'PowerDriftDetected',
       'SleepContradicted',
       'ContradictionDetected',
+      'DrillFailed',
+      'FailAwakeStarted',
     ],
     description: 'Types of events that are posted',
   }),

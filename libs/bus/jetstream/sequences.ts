@@ -1,0 +1,33 @@
+import { AckPolicy, type StreamState } from '@nats-io/jetstream';
+import { nanos } from '@nats-io/transport-node';
+import type { StreamName } from '../../events/mod.ts';
+import type { Link } from './link.ts';
+import { startOf } from './position.ts';
+
+/** The first sequence a stream still holds; one after the last when it holds none. */
+export function firstOf(state: StreamState): number {
+  return state.messages === 0 ? state.last_seq + 1 : state.first_seq;
+}
+
+/**
+ * The last sequence stored at or before a time. The server itself looks it up: a consumer that begins at a time
+ * tells at once before which sequence it stands. (Reading by time without one needs nats-server 2.11.)
+ */
+export async function sequenceAt(link: Link, stream: StreamName, timeMs: number): Promise<number> {
+  const { manager } = await link.whenUp();
+  const { state } = await link.guard(manager.streams.info(stream));
+  if (state.messages === 0 || timeMs >= Date.parse(state.last_ts)) return state.last_seq;
+  if (timeMs < Date.parse(state.first_ts)) return state.first_seq - 1;
+  const consumer = await link.guard(
+    manager.consumers.add(stream, {
+      ack_policy: AckPolicy.Explicit,
+      mem_storage: true,
+      num_replicas: 1,
+      inactive_threshold: nanos(5_000),
+      ...startOf({ sinceMs: timeMs + 1 }),
+    }),
+  );
+  // Best effort: one that is left behind ends by itself.
+  manager.consumers.delete(stream, consumer.name).catch(() => undefined);
+  return consumer.delivered.stream_seq;
+}
