@@ -29,19 +29,21 @@ const { values } = parseArgs({
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 /** Connections at once of those that come in the crowd. */
-const window = 2_000;
+const window = 1_000;
 /** Each loopback address has its own ports. */
 const addresses = 50;
-const patienceMs = 120_000;
+const patienceMs = 300_000;
 /** Of each server of the sleeping pool. */
 const maxInFlight = 64;
-/** Who waits longer for a refusal has found a place to wait. */
-const parkedAfterMs = 5_000;
+/** As the pool has them (`parking.maxRequests`). */
+const parkingPlaces = 1_000;
 
 interface Answered {
   readonly status: number;
   /** Undefined: none. */
   readonly retryAfter: string | undefined;
+  /** Of the error, when there was no answer. */
+  readonly code?: string;
 }
 
 /** One request on a connection of its own. Status 0: none came. */
@@ -55,7 +57,9 @@ function visit(port: number, turn: number): Promise<Answered> {
       const retryAfter = response.headers['retry-after'];
       response.once('close', () => done({ status: response.statusCode ?? 0, retryAfter }));
     });
-    outgoing.once('error', () => done({ status: 0, retryAfter: undefined }));
+    outgoing.once('error', ({ code = 'error' }: NodeJS.ErrnoException) =>
+      done({ status: 0, retryAfter: undefined, code }),
+    );
     outgoing.end();
   });
 }
@@ -82,25 +86,34 @@ async function crowdAtZero(clients: number, more: number) {
       mostMiB = Math.max(mostMiB, residentMiB(site));
     }, 200);
     const counts = { refused: 0, late: 0, other: 0 };
+    const others = new Map<string, number>();
     const late: Promise<unknown>[] = [];
     let turn = clients;
     const startedMs = Date.now();
-    // Some of them find a place to wait; the queue of those that are refused goes on beside them.
-    const worker = async () => {
-      while (turn < clients + more) {
-        turn += 1;
-        const answer = visit(site.port, turn).then(({ status, retryAfter }) => {
-          if (status === 503 && retryAfter !== undefined) counts.refused += 1;
-          else if (status === 200) counts.late += 1;
-          else counts.other += 1;
-        });
-        late.push(answer);
-        await Promise.race([answer, delay(parkedAfterMs)]);
-      }
+    const comeOne = () => {
+      turn += 1;
+      return visit(site.port, turn).then(({ status, retryAfter, code }) => {
+        if (status === 503 && retryAfter !== undefined) counts.refused += 1;
+        else if (status === 200) counts.late += 1;
+        else {
+          counts.other += 1;
+          const what = code ?? String(status);
+          others.set(what, (others.get(what) ?? 0) + 1);
+        }
+      });
     };
-    await Promise.all(Array.from({ length: Math.min(window, more) }, worker));
+    // The first of them find the places that are left; from then on each is refused at once.
+    const places = Math.min(more, Math.max(0, parkingPlaces - clients));
+    for (let place = 0; place < places; place += 1) late.push(comeOne());
+    await untilParked(site, clients + places);
+    const worker = async () => {
+      while (turn < clients + more) await comeOne();
+    };
+    await Promise.all(Array.from({ length: window }, worker));
     const crowdSeconds = (Date.now() - startedMs) / 1_000;
-    say(`${more} more came in ${crowdSeconds} s: ${JSON.stringify(counts)}`);
+    say(
+      `${more} more came in ${crowdSeconds} s: ${JSON.stringify({ ...counts, ...Object.fromEntries(others) })}`,
+    );
     const metrics = await site.metrics();
     for (const server of site.servers) await site.wake(server);
     const statuses = (await Promise.all(waiting)).map(({ status }) => status);
@@ -113,6 +126,7 @@ async function crowdAtZero(clients: number, more: number) {
       answered,
       more,
       ...counts,
+      others: Object.fromEntries(others),
       parkedAtMost: metrics.get('nemuri_parked') ?? 0,
       mostInFlight: Math.max(...most),
       limit: maxInFlight,
