@@ -24,6 +24,7 @@ export function addressOf(type: EventType): string {
 const writers: Readonly<Record<SubjectKind, string>> = {
   config: 'Configuration, by the command line or at the start',
   decision: 'Decisions, by the planner',
+  capacity: 'Capacity, by the planner',
   pool: 'Pools, by the power service',
   power: 'Power, by the power service',
   health: 'Health, by the health service',

@@ -6,6 +6,8 @@ export const eventDescriptions: { readonly [T in EventType]: string } = {
   FleetConfigured:
     'A valid configuration was taken into the history; every service works from the latest one.',
   CapacityDecided: 'The planner decided which servers of a pool shall be awake.',
+  ServerCapacityLearned:
+    'What a server sustains within the latency objective was learned from what it served; it counts in the place of what is configured.',
   WakeRequested: 'A server is to be brought to ready.',
   WakeAttempted: 'One wake method is about to be used.',
   WakeAttemptFailed: 'The hardware did not take the wake.',

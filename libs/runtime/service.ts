@@ -4,7 +4,7 @@ import type { Fleet } from '../domain/mod.ts';
 import { type Chance, type Clock, systemChance, systemClock } from './clock.ts';
 import { messageOf } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
-import { type MetricSample, processSamples, renderPrometheus } from './metrics.ts';
+import { type MetricSample, processSamples, renderPrometheus, watchEventLoop } from './metrics.ts';
 import { startTelemetry, type Telemetry } from './telemetry.ts';
 import { packageVersion } from './version.ts';
 
@@ -120,11 +120,13 @@ export async function runService(
   let running: RunningService | undefined;
   let bus: Bus | undefined;
   const about = { service, name: settings.name, version: packageVersion() };
+  const eventLoop = watchEventLoop();
   const collect = () => [
     ...processSamples(
       about,
       running?.notReady() === undefined && !!running,
       bus?.lostSinceMs === undefined && !!bus,
+      eventLoop,
     ),
     ...(running?.metrics?.() ?? []),
   ];

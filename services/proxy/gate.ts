@@ -191,7 +191,7 @@ export function createGate(options: GateOptions): Gate {
       returnUntilMs = Math.max(returnUntilMs, nowMs() + withinMs);
     },
     take(keyHash, sticky) {
-      retries = earnRetry(retries, config.balancing.retryShare);
+      retries = earnRetry(retries, config.balancing.retryShare, nowMs());
       if (parking.count > 0) return undefined;
       const own = sticky === undefined ? undefined : bySticky(sticky);
       if (!own || own.inFlight >= limitOf(own)) return take(limitOf, keyHash);
