@@ -14,6 +14,7 @@ export * from './question.ts';
 export {
   decisionSubject,
   healthSubject,
+  leaseSubject,
   loadFilterOf,
   powerSubject,
   questionSubject,

@@ -14,7 +14,15 @@ export const streams: Readonly<Record<StreamName, { readonly subjects: readonly 
       `${root}.energy.*`,
     ],
   },
-  TELEMETRY: { subjects: [`${root}.load.>`, `${root}.probe.*`, `${root}.meter.*`, `${root}.heartbeat.*`] },
+  TELEMETRY: {
+    subjects: [
+      `${root}.load.>`,
+      `${root}.probe.*`,
+      `${root}.meter.*`,
+      `${root}.heartbeat.*`,
+      `${root}.lease.*`,
+    ],
+  },
 };
 
 /** Filters for subscribers that want one kind only. */
@@ -24,6 +32,7 @@ export const subjectFilters = {
   meter: `${root}.meter.*`,
   energy: `${root}.energy.*`,
   heartbeat: `${root}.heartbeat.*`,
+  lease: `${root}.lease.*`,
   everything: `${root}.>`,
 } as const;
 
@@ -45,6 +54,7 @@ const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   meter: 'TELEMETRY',
   energy: 'FLEET',
   heartbeat: 'TELEMETRY',
+  lease: 'TELEMETRY',
 };
 
 /** The stream that keeps events of this type. */
@@ -65,6 +75,11 @@ export function powerSubject(server: string): string {
 /** The subject that one writer owns for health facts of a server. */
 export function healthSubject(server: string): string {
   return `${root}.state.${server}.health`;
+}
+
+/** The subject on which the replicas of a service say who of them leads. */
+export function leaseSubject(service: string): string {
+  return `${root}.lease.${service}`;
 }
 
 /** Where a server's agent is asked. In no stream: a question that nobody hears now is gone. */
@@ -102,6 +117,8 @@ export function subjectOf(event: EventDraft): string {
       return `${root}.energy.${field(data, 'pool')}`;
     case 'heartbeat':
       return `${root}.heartbeat.${field(data, 'server')}`;
+    case 'lease':
+      return leaseSubject(field(data, 'service'));
   }
 }
 

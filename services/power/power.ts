@@ -12,6 +12,7 @@ import {
 import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
+import { type Lease, leaderLeaseMs, openLease } from '../../libs/runtime/lease.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import { resolveSecret } from '../../libs/runtime/secrets.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
@@ -45,9 +46,12 @@ export async function startPower(
     createDriver(server, method, { resolveSecret, now: context.nowMs, ask: context.bus.ask }),
 ): Promise<RunningService> {
   const { bus, log, nowMs } = context;
+  let lease: Lease | undefined;
+  const leads = () => lease?.isHeld ?? false;
   const view = await openFleetView({
     bus,
     name: 'power',
+    mayWrite: leads,
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const drivers = createDriverSet(makeDriver);
@@ -75,7 +79,17 @@ export async function startPower(
     ),
   );
   const machines = createCrew((server) =>
-    startMachine({ server, view, drivers, log, signal, nowMs, serverView: () => serverView(server) }),
+    startMachine({
+      server,
+      view,
+      drivers,
+      log,
+      signal,
+      nowMs,
+      serverView: () => serverView(server),
+      // Without the bus nobody leads, and each has to see by itself who is to be woken.
+      looks: () => leads() || bus.lostSinceMs !== undefined,
+    }),
   );
   const actions = createActions({
     view,
@@ -83,7 +97,7 @@ export async function startPower(
     log,
     serverView,
     sleepRefusalsNow: (server: ServerView) => powerRefusals(powerContext(), server),
-    signal,
+    guard: () => lease?.guard(signal),
     nowMs,
     onSent: (server) => machines.get(server)?.lookNow(),
   });
@@ -102,6 +116,7 @@ export async function startPower(
   const reconcile = async () => {
     const lostSinceMs = bus.lostSinceMs;
     if (lostSinceMs !== undefined) return failAwake(nowMs() - lostSinceMs);
+    if (!leads()) return;
     let left = Object.keys(view.fleet.servers).length * 2;
     let intent: PowerAction | undefined;
     do {
@@ -138,7 +153,7 @@ export async function startPower(
     startLoop({
       work: async () => {
         const now = serverView(server);
-        if (!now || bus.lostSinceMs !== undefined) return;
+        if (!now || !leads() || bus.lostSinceMs !== undefined) return;
         const onError = (error: unknown) =>
           log.warn({ server, error: messageOf(error) }, 'meter not readable');
         const metering = drivers.driversOf(server).filter(({ capabilities }) => capabilities.has('meter'));
@@ -156,6 +171,11 @@ export async function startPower(
     machines.keep(servers);
     meters.keep(servers);
   };
+  lease = await openLease({ ...context, leaseMs: () => leaderLeaseMs(view.fleet) });
+  lease.onGained(() => {
+    for (const machine of machines.all()) machine.lookNow();
+    reconciler.wakeUp();
+  });
   keepUp();
   view.onChange((event, fleet) => {
     if (event.type === 'FleetConfigured') keepUp();
@@ -164,6 +184,7 @@ export async function startPower(
   });
   return {
     fleet: () => view.fleet,
+    leads,
     notReady: () => fleetReadiness(view.fleet, bus),
     async stop() {
       await reconciler.stop();
@@ -174,6 +195,7 @@ export async function startPower(
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await drivers.close();
       await view.close();
+      await lease?.stop();
     },
   };
 }
