@@ -35,6 +35,7 @@ const writers: Readonly<Record<SubjectKind, string>> = {
   load: 'Load, by each proxy',
   probe: 'Probes, by the health service',
   meter: 'Meters, by the power service',
+  lease: 'Leases, by the replica that leads',
   heartbeat: 'Heartbeats, by the agent or the health service',
 };
 

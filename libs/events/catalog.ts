@@ -90,7 +90,8 @@ export type SubjectKind =
   | 'capacity'
   | 'energy'
   | 'pool'
-  | 'heartbeat';
+  | 'heartbeat'
+  | 'lease';
 
 interface Definition<S extends TSchema> {
   readonly version: number;
@@ -321,6 +322,18 @@ export const catalog = {
     powerWatts: Type.Optional(Type.Number({ minimum: 0 })),
     /** Parts of the control plane that can't be reached from this server, in words. */
     unreachable: Type.Array(Type.String({ maxLength: 200 }), { maxItems: 64 }),
+  }),
+  /**
+   * This replica of a service leads until `leaseMs` after it said so, unless it says so again; `term` counts the
+   * changes of leader. `released`: it leads no more.
+   */
+  LeaseHeld: define('lease', {
+    service: Name,
+    replica: Name,
+    instance: Id,
+    term: Count,
+    leaseMs: DurationMs,
+    released: Type.Boolean(),
   }),
   /** One reading of a server's watts. A modelled one says so. */
   PowerMetered: define('meter', {

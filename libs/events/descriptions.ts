@@ -6,6 +6,7 @@ export const eventDescriptions: { readonly [T in EventType]: string } = {
   FleetConfigured:
     'A valid configuration was taken into the history; every service works from the latest one.',
   CapacityDecided: 'The planner decided which servers of a pool shall be awake.',
+  LeaseHeld: 'This replica of a service leads, until its lease is over or another one’s word comes.',
   ServerCapacityLearned:
     'What a server sustains within the latency objective was learned from what it served; it counts in the place of what is configured.',
   WakeRequested: 'A server is to be brought to ready.',
@@ -105,6 +106,8 @@ export const fieldDescriptions: Readonly<Record<string, string>> = {
   horizonMs: 'How far ahead the forecast looks: the setup time',
   inFlight: 'Requests sent to a server and not finished',
   inputs: 'What it was decided on',
+  leaseMs: 'From this word on, it leads for so long at most',
+  instance: 'This run of the replica',
   intervalMs: 'Up to the event’s time',
   keepRps: 'The rate that servers are kept for, requests/s',
   keptServers: 'Servers that are kept although fewer would do',
@@ -143,6 +146,8 @@ export const fieldDescriptions: Readonly<Record<string, string>> = {
   proxy: 'The proxy’s name',
   reason: 'Why, in one sentence',
   rejected: 'Requests that Nemuri answered itself in the interval',
+  released: 'Given up, so that another may lead at once',
+  replica: 'By its name',
   requests: 'Requests served in the hour',
   risk: 'Share of requests that may be late for want of capacity',
   rung: 'Of the wake ladder, from 0',
@@ -157,6 +162,7 @@ export const fieldDescriptions: Readonly<Record<string, string>> = {
   sleepId: 'Shared by the facts of one sleep',
   spareServers: 'Servers kept awake for a failure',
   stopping: 'The proxy is about to end',
+  term: 'Counts up with each change of the leader',
   target: 'The servers that shall be awake',
   toMs: 'End of the hour, epoch ms',
   unreachable: 'Parts of the control plane that this server can’t reach',

@@ -84,6 +84,8 @@ export interface ServiceContext {
 export interface RunningService {
   /** The fold this service works from; served at `/fleet`. */
   readonly fleet: () => Fleet;
+  /** Of several replicas this one acts; left out: there is no leader among them. */
+  readonly leads?: () => boolean;
   /** Why it can't do its work now; undefined: it is ready. */
   readonly notReady: () => string | undefined;
   /** What it counts, beside what every service says of itself; served at `/metrics` and exported by OTLP. */
@@ -176,7 +178,10 @@ async function openAdmin(
   admin.get('/readyz', async (_request, reply) => {
     const { running, stopping } = state();
     const why = stopping ? 'stopping' : running ? running.notReady() : 'starting: waiting for the bus';
-    return why === undefined ? { status: 'ready' } : reply.code(503).send({ status: 'not ready', why });
+    const role = running?.leads && { role: running.leads() ? 'leader' : 'follower' };
+    return why === undefined
+      ? { status: 'ready', ...role }
+      : reply.code(503).send({ status: 'not ready', why });
   });
   admin.get('/metrics', async (_request, reply) =>
     reply.type('text/plain; version=0.0.4').send(renderPrometheus(collect())),

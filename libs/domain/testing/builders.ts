@@ -184,6 +184,14 @@ export const sampleData: { readonly [T in EventType]: EventData<T> } = {
     shuttingDown: false,
     unreachable: [],
   },
+  LeaseHeld: {
+    service: 'power',
+    replica: 'power-1',
+    instance: 'i1',
+    term: 1,
+    leaseMs: 5_000,
+    released: false,
+  },
   PowerMetered: { ...about, powerWatts: 140, meter: 'measured', meterSource: 'Chassis/1/Power' },
 };
 
