@@ -50,6 +50,7 @@ interface Round {
   readonly sentToDead: number;
   readonly lastRequestMs: number;
   readonly detectedMs: number | undefined;
+  readonly wakeRequestedMs: number | undefined;
   readonly wakeMs: number | undefined;
 }
 
@@ -77,15 +78,18 @@ async function playRound(site: FailoverSite, hosts: Hosts, death: Death, turn: n
   abort.abort();
   const { requests, failed, causes } = await load.done;
   const sent = hosts.requestsTo(victim).filter((timeMs) => timeMs > diedMs);
-  const { detectedMs, wakeMs } = site.knownOf(victim, diedMs);
+  const { detectedMs, wakeRequestedMs, wakeMs } = site.knownOf(victim, diedMs);
+  const sinceDeath = (timeMs: number | undefined) =>
+    timeMs === undefined ? undefined : Math.round(timeMs - diedMs);
   await victim.revive();
   const round = {
     requests,
     failed,
     sentToDead: sent.length,
     lastRequestMs: Math.round(Math.max(diedMs, ...sent) - diedMs),
-    detectedMs: detectedMs === undefined ? undefined : Math.round(detectedMs - diedMs),
-    wakeMs: wakeMs === undefined ? undefined : Math.round(wakeMs - diedMs),
+    detectedMs: sinceDeath(detectedMs),
+    wakeRequestedMs: sinceDeath(wakeRequestedMs),
+    wakeMs: sinceDeath(wakeMs),
   };
   say(`${site.name} ${death} ${victim.name}: ${JSON.stringify({ ...round, causes })}`);
   return round;
@@ -119,9 +123,12 @@ function summary(rounds: readonly Round[]) {
     p50: quantile(numbers, 0.5),
     p99: quantile(numbers, 0.99),
   });
-  const fromDetection = rounds.map(({ detectedMs, wakeMs }) =>
-    detectedMs === undefined || wakeMs === undefined ? undefined : Math.max(0, wakeMs - detectedMs),
-  );
+  const fromDetection = (to: 'wakeRequestedMs' | 'wakeMs') =>
+    known(
+      rounds.map(({ detectedMs, [to]: timeMs }) =>
+        detectedMs === undefined || timeMs === undefined ? undefined : Math.max(0, timeMs - detectedMs),
+      ),
+    );
   const wakes = known(rounds.map(({ wakeMs }) => wakeMs));
   return {
     rounds: rounds.length,
@@ -132,7 +139,12 @@ function summary(rounds: readonly Round[]) {
     /** Still sent to it when the watch ended. */
     neverEnded: rounds.filter(({ lastRequestMs }) => lastRequestMs > watchMs - 1_000).length,
     ...(wakes.length > 0
-      ? { wakeMs: both(wakes), wakeAfterDetectionMs: both(known(fromDetection)), woken: wakes.length }
+      ? {
+          wakeMs: both(wakes),
+          requestedAfterDetectionMs: both(fromDetection('wakeRequestedMs')),
+          wakeAfterDetectionMs: both(fromDetection('wakeMs')),
+          woken: wakes.length,
+        }
       : {}),
   };
 }
@@ -178,9 +190,10 @@ async function main(): Promise<void> {
   );
 }
 
-/** All networks of this are in a namespace of its own, and gone with it. */
+/** All networks and processes of this are in namespaces of their own, and gone with it, however it ends. */
 async function runInside(): Promise<void> {
-  const args = ['--net', process.execPath, ...process.argv.slice(1)];
+  const namespaces = ['--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
+  const args = [...namespaces, process.execPath, ...process.argv.slice(1)];
   const child = spawn('unshare', args, { stdio: 'inherit', env: { ...process.env, [insideVariable]: '1' } });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   const [code] = (await once(child, 'exit')) as [number | null];

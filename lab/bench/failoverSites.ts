@@ -20,13 +20,22 @@ export interface Patience {
   readonly responseMs: number;
 }
 
+/** Epoch ms; left out: it did not happen. */
+export interface KnownDeath {
+  readonly detectedMs?: number;
+  /** The decision to wake a replacement was in the history. */
+  readonly wakeRequestedMs?: number;
+  /** The replacement's hardware was told. */
+  readonly wakeMs?: number;
+}
+
 export interface FailoverSite {
   readonly name: string;
   readonly url: string;
   /** Resolves when every server that shall serve does; gives those. */
   settled(): Promise<readonly Host[]>;
   /** What became known of this host's death, in epoch ms. */
-  knownOf(host: Host, sinceMs: number): { readonly detectedMs?: number; readonly wakeMs?: number };
+  knownOf(host: Host, sinceMs: number): KnownDeath;
   stop(): Promise<void>;
 }
 
@@ -175,15 +184,19 @@ export async function startNemuriSite(
         NEMURI_NAME: name,
         NEMURI_ADMIN_LISTEN: `${host}:0`,
         NEMURI_LISTEN: `${host}:${port}`,
-        NEMURI_LOG_LEVEL: 'error',
+        // As its rivals: one thread that carries requests, and finds out.
+        NEMURI_PROXY_WORKERS: '1',
+        NEMURI_LOG_LEVEL: 'warn',
       },
       ...(name === 'health' ? { uid: proberUid } : {}),
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      stdio: ['ignore', 2, 2, 'ipc'],
     }),
   );
   const view = await openFleetView({ bus, name: 'bench', readOnly: true, onProblem: () => undefined });
   const unhealthyMs = new Map<string, number>();
+  const wakesRequestedMs: number[] = [];
   view.onChange((event) => {
+    if (event.type === 'WakeRequested') wakesRequestedMs.push(event.timeMs);
     if (event.type === 'ServerBecameUnhealthy') unhealthyMs.set(event.data.server, event.timeMs);
   });
   return {
@@ -197,8 +210,10 @@ export async function startNemuriSite(
     knownOf({ name }, sinceMs) {
       const detectedMs = unhealthyMs.get(name);
       const wakeMs = buttons.wakesMs.find((timeMs) => timeMs >= sinceMs);
+      const wakeRequestedMs = wakesRequestedMs.find((timeMs) => timeMs >= sinceMs);
       return {
         ...(detectedMs !== undefined && detectedMs >= sinceMs ? { detectedMs } : {}),
+        ...(wakeRequestedMs === undefined ? {} : { wakeRequestedMs }),
         ...(wakeMs === undefined ? {} : { wakeMs }),
       };
     },
