@@ -19,7 +19,7 @@ const { values } = parseArgs({
 const parts: Readonly<Record<string, readonly [script: string, args: readonly string[]]>> = {
   probes: ['probes.js', []],
   failover: ['failover.js', ['--rounds', values.full ? '20' : '3']],
-  soak: ['../soak/main.js', ['--faults', values.full ? '1000' : '100']],
+  soak: ['../healthSoak/main.js', ['--faults', values.full ? '1000' : '100']],
 };
 
 async function runPart(name: string): Promise<unknown> {

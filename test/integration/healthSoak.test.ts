@@ -1,6 +1,6 @@
-import { passwordVariable, type SoakHost, type SoakService } from '../../lab/soak/host.ts';
-import { soakPassword } from '../../lab/soak/site.ts';
-import { runSoak } from '../../lab/soak/soak.ts';
+import { passwordVariable, type SoakHost, type SoakService } from '../../lab/healthSoak/host.ts';
+import { soakPassword } from '../../lab/healthSoak/site.ts';
+import { runSoak } from '../../lab/healthSoak/soak.ts';
 import type { RunningService } from '../../libs/runtime/service.ts';
 import { startHealth } from '../../services/health/health.ts';
 import { startPower } from '../../services/power/power.ts';
