@@ -24,7 +24,8 @@ const en = {
   machinesNote:
     'A cycle is a sleep and the wake that ends it. Server hardware is commonly rated for tens of thousands of power cycles.',
   faults: 'Accidents and what came of them',
-  faultsNote: 'Failed and late: requests of all clients in the 10 seconds after it.',
+  faultsNote:
+    'Well again: the server serves or sleeps in order; of a wake that failed, all that the planner asks for is there. Failed and late: requests of all clients in the 10 seconds after it.',
   faultsNone: 'None were let happen in this run.',
   leaks: 'Does anything grow?',
   leaksNote:
@@ -35,7 +36,7 @@ const en = {
   limitsList: [
     'The machines are virtual: watts follow a published curve (SPECpower shape, idle and busy watts of the AutoScale test bed), set-up draws full power, and no fan, disk or power supply wears out. The BMCs are emulated, the Redfish is real.',
     'The series was replayed {speed} times faster than it was, machine times divided by the same factor: {setup} s of set-up became {setupClock} s. What is not divided: service times, the latency objective ({objective} ms), network and process times. So a shortage of capacity lasts {speed} times less than in a real rack, and “late” is easier to meet; look at “short”, the share of requests that came in while the rate was above what the ready servers sustain.',
-    'Every {speed}th request of the site was sent (the noise of the load is that of the site, not of the replay). Answers are short and cost the machine’s processor nothing: the servers’ utilization is that of their slots.',
+    'Every {speed}th request of the site was sent, after eight even seconds that do not count (the noise of the load is that of the site, not of the replay). Answers are short and cost the machine’s processor nothing: the servers’ utilization is that of their slots.',
     'The control plane’s own energy is its processor time at {watts} W a busy core (the model machine’s busy minus idle watts over its cores), as if it ran on a machine that is on anyway. Compressed time makes it dearer than it is: meters, probes and decisions come in the clock’s rhythm, not the series’.',
     'Always on means every server of the rack. A farm that is already sized to its peak saves less, one that is larger saves more: the peak of this load is {peak} % of what the rack sustains.',
     'The interval over seeds shows what machines and arrivals of another draw would do under this load; another load gives another saving.',
@@ -116,7 +117,8 @@ const ja: Words = {
   machines: '機械ごとの起動・休止・電力量',
   machinesNote: '1 サイクルは休止とそれに続く起動。サーバー機器は一般に数万回の電源投入に耐えるとされる。',
   faults: '事故とその結果',
-  faultsNote: '失敗と遅延は、事故後 10 秒間の全クライアントの件数。',
+  faultsNote:
+    '回復とは、サーバーが正しく稼働または休止していること。起動の失敗では、計画された能力がそろうこと。失敗と遅延は、事故後 10 秒間の全クライアントの件数。',
   faultsNone: 'この実行では事故を起こしていない。',
   leaks: '増え続けるものはないか',
   leaksNote:
@@ -127,7 +129,7 @@ const ja: Words = {
   limitsList: [
     '機械は仮想である。電力は公表された曲線（SPECpower の形、AutoScale 実験機の待機時・最大時の値）に従い、起動中は最大電力とした。ファンやディスク、電源の劣化はない。BMC は模擬だが、Redfish の通信は本物である。',
     '系列を {speed} 倍の速さで再生し、機械の時間も同じ比で縮めた。起動時間 {setup} 秒は {setupClock} 秒になる。処理時間、応答時間の目標（{objective} ms）、ネットワークやプロセスの時間は縮めていない。そのため能力不足の続く時間は実機の {speed} 分の 1 で、「遅延」の条件は満たしやすい。「不足」（稼働中のサーバーの能力を超える負荷のときに届いた要求の割合）を見ること。',
-    'サイトの要求のうち {speed} 件に 1 件を送った（負荷のゆらぎは再生のものではなく、サイトのものである）。応答は短く、この機械の CPU をほとんど使わない。サーバーの利用率は処理枠の利用率である。',
+    'サイトの要求のうち {speed} 件に 1 件を、数えない 8 秒の慣らしの後に送った（負荷のゆらぎは再生のものではなく、サイトのものである）。応答は短く、この機械の CPU をほとんど使わない。サーバーの利用率は処理枠の利用率である。',
     '制御系の消費は、CPU 時間に稼働コア 1 個あたり {watts} W（モデル機の最大と待機の差をコア数で割った値）を掛けたもので、もともと動いている機械に載せた場合に当たる。時間を縮めているため、計測・検査・判断の回数が実際より多く、消費は高めに出る。',
     '常時稼働とはラックの全サーバーを動かすことである。もともと最大負荷に合わせた台数なら削減は小さく、余裕が大きければ削減は大きい。この負荷の最大値はラックの能力の {peak} % である。',
     '信頼区間は、同じ負荷で機械と到着の乱数を変えた場合のばらつきである。負荷が変われば削減率も変わる。',
