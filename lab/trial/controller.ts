@@ -1,6 +1,13 @@
-import type { CapacityDecision } from '../../libs/domain/mod.ts';
-import { createPoolDemand, decisionIsNews, demandSettings } from '../../libs/domain/mod.ts';
-import { inOrderOfCost, type Prospect, pick, prospectsOf } from '../../libs/domain/selection.ts';
+import {
+  type CapacityDecision,
+  createPoolDemand,
+  decisionIsNews,
+  demandSettings,
+  inOrderOfCost,
+  type Prospect,
+  pick,
+  prospectsOf,
+} from '../../libs/domain/mod.ts';
 import { subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';

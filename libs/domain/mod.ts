@@ -20,7 +20,7 @@ export * from './readings.ts';
 export * from './requestClass.ts';
 export * from './routing.ts';
 export { isTimeZone } from './schedule.ts';
-export { expectedSetupMs } from './selection.ts';
+export { expectedSetupMs, inOrderOfCost, type Prospect, pick, prospectsOf } from './selection.ts';
 export * from './server.ts';
 export * from './setupTime.ts';
 export { sleepRefusals, validDecision } from './sleepPermission.ts';
