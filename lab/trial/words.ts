@@ -20,6 +20,8 @@ const en = {
   latencyNote:
     'Open loop, from the moment each request was due, so that waiting for a server that wakes counts. Each line: the share of requests that took longer.',
   figures: 'Figures',
+  figuresNote:
+    'Short: requests that came in while the rate was above what the ready servers sustain. In a real rack they would have waited for up to a set-up time ({setup} s); in the replay that wait is {speed} times shorter, and mostly hidden from “late”. A saving is to be weighed against it: a rule without forecast saves by being short.',
   machines: 'Machines: wakes, sleeps, energy',
   machinesNote:
     'A cycle is a sleep and the wake that ends it. Server hardware is commonly rated for tens of thousands of power cycles.',
@@ -78,6 +80,7 @@ const en = {
     cores: 'control plane, cores',
     server: 'server',
     at: 'at',
+    lateCount: 'late',
     what: 'what',
     target: 'of',
     recovered: 'well again after',
@@ -92,7 +95,9 @@ const en = {
   verdicts: { flat: 'flat', grows: 'GROWS', 'too short': 'too short to say' },
   never: 'not within a minute',
   seconds: 's',
-  day: 'day',
+  onDay: 'day {day}',
+  /** What is written down in English while a run goes on. */
+  said: {} as Readonly<Record<string, string>>,
 };
 
 export type Words = typeof en;
@@ -114,6 +119,8 @@ const ja: Words = {
   latencyNote:
     '開ループで、送るべき時刻から測るため、起動を待つ時間も含む。各線は、その時間より遅かった要求の割合。',
   figures: '測定値',
+  figuresNote:
+    '「不足」は、稼働中のサーバーの能力を超える負荷のときに届いた要求の割合。実機なら起動時間（{setup} 秒）まで待たされるが、再生ではその {speed} 分の 1 しか待たず、「遅延」にはほとんど現れない。削減率はこれと合わせて見ること。予測のない制御は、不足することで節約している。',
   machines: '機械ごとの起動・休止・電力量',
   machinesNote: '1 サイクルは休止とそれに続く起動。サーバー機器は一般に数万回の電源投入に耐えるとされる。',
   faults: '事故とその結果',
@@ -170,6 +177,7 @@ const ja: Words = {
     cores: '制御系 コア',
     server: 'サーバー',
     at: '時点',
+    lateCount: '遅延',
     what: '内容',
     target: '対象',
     recovered: '回復まで',
@@ -184,7 +192,32 @@ const ja: Words = {
   verdicts: { flat: '増えない', grows: '増加', 'too short': '短くて判定不能' },
   never: '1 分以内に回復せず',
   seconds: '秒',
-  day: '日目',
+  onDay: '{day} 日',
+  said: {
+    'SIGKILL; its supervisor starts it again': 'SIGKILL。監視プロセスが再起動する',
+    'SIGHUP: every worker is replaced': 'SIGHUP。全ワーカーを入れ替える',
+    'its web server is killed; the machine stays on': 'Web サーバーを強制終了。電源は入ったまま',
+    'its power fails for a moment': '電源が一瞬落ちる',
+    'the BMC says yes and does nothing': 'BMC が受理して何もしない',
+    'the machine comes on and never serves': '電源は入るが応答しない',
+    'failed = 0': '失敗 = 0',
+    'nothing grows': '増え続けるものがない',
+    'late ≤ 0.1 %': '遅延 ≤ 0.1 %',
+    'late ≤ 0.5 %': '遅延 ≤ 0.5 %',
+    'ledger of alwaysOn within 1 %': '台帳の誤差 1 % 以内（常時稼働）',
+    'ledger of reactive within 1 %': '台帳の誤差 1 % 以内（しきい値制御）',
+    'ledger of nemuri within 1 %': '台帳の誤差 1 % 以内（Nemuri）',
+    'saves ≥ 85 % of what the optimum saves': '理想制御の削減の 85 % 以上',
+    ...Object.fromEntries(
+      ['proxy', 'planner', 'power', 'health', 'nats'].flatMap((name) => [
+        [`memory ${name}`, `メモリー ${name}`],
+        [`open files ${name}`, `開いているファイル ${name}`],
+      ]),
+    ),
+    'stream TELEMETRY': 'ストリーム TELEMETRY',
+    'latency p50': '応答時間 p50',
+    'latency p99': '応答時間 p99',
+  },
 };
 
 export const wordsOf: Readonly<Record<Language, Words>> = { en, ja };
@@ -193,6 +226,11 @@ export const armLabels: Readonly<Record<Language, Readonly<Record<ArmName, strin
   en: { alwaysOn: 'always on', reactive: 'reactive threshold', nemuri: 'Nemuri' },
   ja: { alwaysOn: '常時稼働', reactive: 'しきい値制御', nemuri: 'Nemuri' },
 };
+
+/** A sentence that was written down in English, in the language of the page where that has one for it. */
+export function inWords({ said }: Words, text: string): string {
+  return said[text] ?? text;
+}
 
 /** Fills `{name}` in. */
 export function filled(text: string, values: Readonly<Record<string, string | number>>): string {
