@@ -152,7 +152,7 @@ function runHtml(run: RunResult, optimum: Optimum | undefined, language: Languag
     `<h3>${escaped(words.latency)}</h3><p class="note">${escaped(words.latencyNote)}</p>${latencyChart(arms, words, labels)}`,
     `<h3>${escaped(words.machines)}</h3><p class="note">${escaped(words.machinesNote)}</p>${machinesTable(run, arms, words, labels)}`,
     `<h3>${escaped(words.faults)}</h3>${faultsTable(run, arms, words, labels)}`,
-    `<h3>${escaped(words.leaks)}</h3><p class="note">${escaped(words.leaksNote)}</p>${leaksTable(run.arms.nemuri ?? arms[0], words)}`,
+    `<h3>${escaped(words.leaks)}</h3><p class="note">${escaped(filled(words.leaksNote, { history: (run.arms.nemuri ?? arms[0])?.historyKiBPerDay ?? '–' }))}</p>${leaksTable(run.arms.nemuri ?? arms[0], words)}`,
   ].join('\n');
 }
 

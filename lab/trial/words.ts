@@ -31,7 +31,7 @@ const en = {
   faultsNone: 'None were let happen in this run.',
   leaks: 'Does anything grow?',
   leaksNote:
-    'Medians of the first and last fifth of the last 70 % of the run. The history (stream FLEET) is kept and grows by design; memory is the proportional share of each service.',
+    'Medians of the first and last fifth of the last 70 % of the run. The history (stream FLEET) is kept and grows by design, here by {history} KiB a day of the series; memory is the proportional share of each service.',
   checks: 'What was to be shown',
   conditions: 'Conditions',
   limits: 'What these numbers do not show',
@@ -129,7 +129,7 @@ const ja: Words = {
   faultsNone: 'この実行では事故を起こしていない。',
   leaks: '増え続けるものはないか',
   leaksNote:
-    '実行の後ろ 70 % について、最初と最後の 5 分の 1 の中央値。履歴（ストリーム FLEET）は保存するので設計上増える。メモリーは各サービスの按分値。',
+    '実行の後ろ 70 % について、最初と最後の 5 分の 1 の中央値。履歴（ストリーム FLEET）は保存するので設計上増える（系列 1 日あたり {history} KiB）。メモリーは各サービスの按分値。',
   checks: '示すべきこと',
   conditions: '条件',
   limits: 'この数値が示さないこと',
