@@ -1,12 +1,10 @@
+import type { Candidates, CapacityDecision } from '../../libs/domain/mod.ts';
 import {
-  type CapacityDecision,
+  candidatesOf,
   createPoolDemand,
   decisionIsNews,
   demandSettings,
-  inOrderOfCost,
-  type Prospect,
   pick,
-  prospectsOf,
 } from '../../libs/domain/mod.ts';
 import { subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
@@ -68,13 +66,14 @@ async function startController(context: ServiceContext): Promise<RunningService>
         ...settings,
         burstWindowMs: Math.max(windowMs, 2 * settings.sampleIntervalMs),
       });
-      const servers = prospectsOf(view.fleet, pool, now);
+      const candidates = candidatesOf(view.fleet, pool, now);
+      const { all: servers } = candidates;
       const isPaused = view.fleet.pools[pool]?.paused === true;
       const wanted =
         decideServers && seen.liveProxies > 0 && !isPaused
           ? decideServers(seen.nowRps, (now * dayMs) / planner.dayMs / 1_000, servers)
           : servers.length;
-      const decision = decisionOf(wanted, servers, seen, planner.leaseMs);
+      const decision = decisionOf(wanted, candidates, seen, planner.leaseMs);
       if (decisionIsNews(view.fleet, decision, now))
         await view.record({ type: 'CapacityDecided', data: decision }, publishTimeoutMs);
     },
@@ -101,7 +100,7 @@ function createReactive() {
   let second = 0;
   let lastSeconds: number | undefined;
   let target = 0;
-  return (rps: number, seriesSeconds: number, servers: readonly Prospect[]): number => {
+  return (rps: number, seriesSeconds: number, servers: Candidates['all']): number => {
     const capacityRps = servers.reduce((sum, server) => sum + server.capacityRps, 0) / servers.length;
     policy ??= reactive.create({ ...testBed, servers: servers.length, capacityRps }, reactiveParameters);
     const passed = lastSeconds === undefined ? 1 : Math.floor(seriesSeconds - lastSeconds);
@@ -116,7 +115,7 @@ function createReactive() {
 
 function decisionOf(
   wanted: number,
-  servers: readonly Prospect[],
+  { all: servers, inOrderOfCost }: Candidates,
   seen: {
     readonly nowRps: number;
     readonly parked: number;
@@ -126,7 +125,7 @@ function decisionOf(
   },
   leaseMs: number,
 ): CapacityDecision {
-  const chosen = pick(inOrderOfCost(servers), { minimum: wanted, rps: 0 });
+  const chosen = pick(inOrderOfCost, { minimum: wanted, rps: 0 });
   const round = (value: number) => Math.round(value * 10) / 10;
   return {
     pool,

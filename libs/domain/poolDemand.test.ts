@@ -159,3 +159,31 @@ test('the silence before anybody came teaches nothing', () => {
   expect(waited.upperRps(settings, 1)).toBeCloseTo(asked.upperRps(settings, 1), 6);
   expect(waited.demand(at(5_400), settings).observedForMs).toBe(1_800_000);
 });
+
+describe('what was saved', () => {
+  const revived = (demand: PoolDemand) => createPoolDemand(JSON.parse(JSON.stringify(demand.save())));
+  const lived = (seconds: number) => {
+    const demand = createPoolDemand();
+    run(demand, 0, seconds, wobbling, { readyRps: 130, wholePool: false });
+    return demand;
+  };
+
+  test.each([20, 60, 400, 7_300])('after %d s goes on as if nothing had been', (seconds) => {
+    const first = lived(seconds);
+    const second = revived(first);
+    for (const demand of [first, second]) run(demand, seconds, seconds + 60, wobbling);
+    expect(second.demand(at(seconds + 60), settings)).toEqual(first.demand(at(seconds + 60), settings));
+    // Rates are kept to four digits.
+    expect(second.levelRps / first.levelRps).toBeCloseTo(1, 3);
+    expect(second.upperRps(settings, 1) / first.upperRps(settings, 1)).toBeCloseTo(1, 3);
+    expect(second.heldUpperRps(600_000) / first.heldUpperRps(600_000)).toBeCloseTo(1, 3);
+    expect(second.save()).toMatchObject({ boldness: first.save().boldness, meanRps: first.save().meanRps });
+  });
+
+  test('of a load that has since been silent does not count as known any more', () => {
+    const later = revived(lived(7_200));
+    run(later, 9_000, 9_060, wobbling);
+    expect(later.demand(at(9_060), settings).observedForMs).toBe(60_000);
+    expect(later.levelRps).toBeGreaterThan(50);
+  });
+});
