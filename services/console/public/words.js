@@ -90,8 +90,8 @@ export const dictionary = {
     unitRps: 'requests/s',
     seriesLoad: 'load',
     seriesCapacity: 'capacity',
-    seriesLevel: 'forecast level',
-    seriesUpTo: 'forecast up to',
+    seriesLevel: 'level',
+    seriesUpTo: 'forecast: up to',
     seriesWatts: 'drawn',
     seriesAlwaysOn: 'always on',
     seriesP50: 'median',
@@ -121,6 +121,24 @@ export const dictionary = {
     older: 'Older',
     noEvents: 'No such event.',
     traces: 'Traces',
+    'gloss.FleetConfigured': 'A configuration was taken into the history.',
+    'gloss.WakeAttempted': 'A wake method is about to be used.',
+    'gloss.WakeOverdue': 'Late by its own past: a substitute is wanted.',
+    'gloss.ServerPoweredOn': 'The hardware says on.',
+    'gloss.ServerPoweredOff': 'The hardware says off.',
+    'gloss.SleepAttempted': 'The power-off is about to be sent.',
+    'gloss.PowerDriftDetected': 'The hardware contradicts what was held to be true.',
+    'gloss.PowerReadingUnavailable': 'Its power can not be read; probes tell.',
+    'gloss.DrillPassed': 'It was woken to see that it can be, and served.',
+    'gloss.ServerBecameHealthy': 'Its probes succeed.',
+    'gloss.HeartbeatStarted': 'It speaks.',
+    'gloss.HeartbeatLost': 'It spoke, and is silent.',
+    'gloss.ServerRebooted': 'It speaks from another boot.',
+    'gloss.ServerWished': 'It wants something else than before.',
+    'gloss.ServerDrainStarted': 'It gets nothing new; requests in flight are finished.',
+    'gloss.ServerDrained': 'Nothing is in flight on it.',
+    'gloss.DrainTimedOut': 'Requests in flight were not finished in time.',
+    'gloss.EnergyAccounted': 'An hour of energy was accounted for.',
     close: 'Close',
     cancel: 'Cancel',
     actions: 'Actions',
@@ -312,8 +330,8 @@ export const dictionary = {
     unitRps: 'リクエスト/秒',
     seriesLoad: '負荷',
     seriesCapacity: '容量',
-    seriesLevel: '予測水準',
-    seriesUpTo: '予測上限',
+    seriesLevel: '水準',
+    seriesUpTo: '予測：上限',
     seriesWatts: '実績',
     seriesAlwaysOn: '常時稼働',
     seriesP50: '中央値',
@@ -343,6 +361,24 @@ export const dictionary = {
     older: 'さらに過去',
     noEvents: '該当する出来事はありません。',
     traces: 'トレース',
+    'gloss.FleetConfigured': '設定が履歴に加わりました。',
+    'gloss.WakeAttempted': '起動手段を使います。',
+    'gloss.WakeOverdue': '過去の実績より遅れ、代わりを求めています。',
+    'gloss.ServerPoweredOn': 'ハードウェアは電源入です。',
+    'gloss.ServerPoweredOff': 'ハードウェアは電源切です。',
+    'gloss.SleepAttempted': '電源断を送ります。',
+    'gloss.PowerDriftDetected': 'ハードウェアが認識と食い違っています。',
+    'gloss.PowerReadingUnavailable': '電源を読めないため、検査で判断します。',
+    'gloss.DrillPassed': '起動訓練に成功しました。',
+    'gloss.ServerBecameHealthy': '検査に応答しています。',
+    'gloss.HeartbeatStarted': '自ら応答を始めました。',
+    'gloss.HeartbeatLost': '応答が途絶えました。',
+    'gloss.ServerRebooted': '再起動しました。',
+    'gloss.ServerWished': '希望が変わりました。',
+    'gloss.ServerDrainStarted': '新しい要求を止め、処理中の要求を終えます。',
+    'gloss.ServerDrained': '処理中の要求はありません。',
+    'gloss.DrainTimedOut': '処理中の要求が時間内に終わりませんでした。',
+    'gloss.EnergyAccounted': '一時間分の電力量を記録しました。',
     close: '閉じる',
     cancel: '取消',
     actions: '操作',
@@ -466,6 +502,11 @@ export function setLanguage(next) {
 export function t(key, values = {}) {
   const text = dictionary[current][key] ?? dictionary.en[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (place, name) => (name in values ? String(values[name]) : place));
+}
+
+/** Is there such a text? */
+export function knows(key) {
+  return dictionary.en[key] !== undefined;
 }
 
 /** Writes all fixed texts of a part of the page. */
