@@ -149,6 +149,17 @@ test('a day replayed 480 times faster is forecast like the day itself', () => {
   expect(replayed.levelRps).toBeCloseTo(real.levelRps, 3);
 });
 
+test('the silence before anybody came teaches nothing', () => {
+  const asked = createPoolDemand();
+  run(asked, 3_600, 5_400, wobbling);
+  const waited = createPoolDemand();
+  run(waited, 0, 3_600, () => 0);
+  expect(waited.levelRps).toBe(0);
+  run(waited, 3_600, 5_400, wobbling);
+  expect(waited.upperRps(settings, 1)).toBeCloseTo(asked.upperRps(settings, 1), 6);
+  expect(waited.demand(at(5_400), settings).observedForMs).toBe(1_800_000);
+});
+
 describe('what was saved', () => {
   const revived = (demand: PoolDemand) => createPoolDemand(JSON.parse(JSON.stringify(demand.save())));
   const lived = (seconds: number) => {
@@ -167,21 +178,6 @@ describe('what was saved', () => {
     expect(second.upperRps(settings, 1) / first.upperRps(settings, 1)).toBeCloseTo(1, 3);
     expect(second.heldUpperRps(600_000) / first.heldUpperRps(600_000)).toBeCloseTo(1, 3);
     expect(second.save()).toMatchObject({ boldness: first.save().boldness, meanRps: first.save().meanRps });
-  });
-
-  test('is small, and after a week still knows what the week was like', () => {
-    const demand = createPoolDemand();
-    const hour = 3_600;
-    const shape = (second: number) => (Math.floor(second / (6 * hour)) % 4 === 0 ? 400 : 100);
-    const coarse = { ...settings, sampleIntervalMs: 10_000 };
-    for (let second = 10; second <= 8 * 24 * hour; second += 10) {
-      const counts = { arrivals: shape(second) * 10, inFlight: 0, parked: 0, stopping: false };
-      demand.observe({ proxy: 'p1', timeMs: at(second), intervalMs: 10_000, ...counts });
-      demand.advance(at(second), coarse);
-    }
-    const saved = JSON.stringify(demand.save());
-    expect(saved.length).toBeLessThan(400_000);
-    expect(JSON.parse(saved).rates.minutes).toHaveLength(10_140);
   });
 
   test('of a load that has since been silent does not count as known any more', () => {

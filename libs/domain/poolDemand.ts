@@ -154,10 +154,17 @@ export function createPoolDemand(saved?: SavedDemand): PoolDemand {
 
   return {
     observe(sample) {
+      const isFirst = sample.arrivals > 0 && lastArrivalMs === Number.NEGATIVE_INFINITY;
       if (sample.arrivals > 0) lastArrivalMs = Math.max(lastArrivalMs, sample.timeMs);
       history = observeLoad(history, sample, heldMs);
+      if (isFirst) history = { ...history, sinceMs: sample.timeMs - sample.intervalMs };
     },
     advance(nowMs, settings, provided) {
+      // A pool that nobody has asked for anything yet says nothing of its load: its silence is not learned from.
+      if (lastArrivalMs === Number.NEGATIVE_INFINITY) {
+        history = forgetProxies(history, nowMs, settings.proxyGoneMs);
+        return;
+      }
       const model = forecastFor(settings);
       const stepMs = model.stepMs / speedOf(settings);
       // With no proxy left nothing is known, which is not the same as no load.

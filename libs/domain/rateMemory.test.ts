@@ -32,6 +32,12 @@ test('a memory holds a week and an hour, and goes on from what was saved', () =>
   expect(next.remembered.steps).toHaveLength(12_001);
 });
 
+test('a week of noise is saved in less than half of what a message may be', () => {
+  const memory = createRateMemory();
+  for (let step = 0; step < 8 * 8_640; step += 1) memory.add(1_000 / 3 + ((step * 7_919) % 41), 10_000);
+  expect(JSON.stringify(memory.remembered).length).toBeLessThan(400_000);
+});
+
 test('a silence of years costs no more than a week', () => {
   const memory = createRateMemory();
   memory.skip(1e12);

@@ -32,7 +32,11 @@ export { NamePattern } from './config/shared.ts';
 
 export const PoolConfigSchema = strictObject(
   {
-    routes: Type.Array(RouteSchema, { minItems: 1, default: [{ pathPrefix: '/' }] }),
+    routes: Type.Array(RouteSchema, {
+      minItems: 1,
+      default: [{ pathPrefix: '/' }],
+      description: 'Which requests are its own; of several pools the longest match wins',
+    }),
     minServers: Type.Integer({ minimum: 0, default: 1, description: 'The floor: never fewer awake' }),
     spareServers: Type.Integer({
       minimum: 0,
@@ -59,7 +63,7 @@ export const PoolConfigSchema = strictObject(
 
 export const ServerConfigSchema = strictObject(
   {
-    pool: Type.String({ pattern: NamePattern }),
+    pool: Type.String({ pattern: NamePattern, description: 'The pool it serves in' }),
     url: Type.String({
       pattern: UrlPattern,
       description: 'Where it serves: scheme, host and port',
@@ -140,6 +144,11 @@ export const BoundsSchema = settings(
     }),
     restartStormWindowMs: durationMs(600_000, 'See restartStormBoots'),
     clockJumpMs: durationMs(5_000, "A server's clock that moved by more between two heartbeats has jumped"),
+    leaderLeaseMs: durationMs(
+      5_000,
+      'A leading replica of planner, power or health that is silent for longer is replaced',
+      500,
+    ),
     busLostMs: durationMs(30_000, 'The bus away for longer: the power service fails awake by itself'),
     ...ladderBounds,
   },
@@ -150,8 +159,8 @@ export const BoundsSchema = settings(
 export const FleetConfigSchema = strictObject(
   {
     version: Type.Literal(1),
-    pools: byName(PoolConfigSchema, 1),
-    servers: byName(ServerConfigSchema),
+    pools: byName(PoolConfigSchema, 'By name: the servers of one site', 1),
+    servers: byName(ServerConfigSchema, 'By name: one machine each'),
     notifications: NotificationsSchema,
     bounds: BoundsSchema,
     costs: CostsSchema,

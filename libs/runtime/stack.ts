@@ -24,6 +24,8 @@ export interface StackOptions {
   readonly listen: string;
   /** `host:port` of the console; left out: there is none. */
   readonly consoleListen?: string;
+  /** Another program in a service's place, e.g. a planner to compare ours with. */
+  readonly scripts?: Partial<Record<ServiceName, string>>;
   /** `host:port` for each admin address; left out: each service's default. */
   readonly adminListen?: string;
   readonly env?: NodeJS.ProcessEnv;
@@ -130,7 +132,9 @@ function serviceSpec(
 ): ProcessSpec {
   return {
     name,
-    script: join(options.distDir, 'services', name, 'main.js'),
+    script:
+      (name === 'console' ? undefined : options.scripts?.[name]) ??
+      join(options.distDir, 'services', name, 'main.js'),
     env: {
       ...options.env,
       NEMURI_NATS_URL: natsUrl,

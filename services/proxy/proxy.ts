@@ -13,7 +13,7 @@ import { carry } from './exchange.ts';
 import type { Gate } from './gate.ts';
 import { type RequestHeaders, readHeaders } from './headers.ts';
 import { type Listener, listen } from './listen.ts';
-import { renderMetrics } from './metrics.ts';
+import { proxySamples } from './metrics.ts';
 import { type ClientRules, compileClientRules } from './refusals.ts';
 import { createRequestTrace, noTrace, type RequestTrace } from './requestTrace.ts';
 import { compileRoutes, type RouteTable } from './routes.ts';
@@ -183,7 +183,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
 
   return {
     fleet: () => view.fleet,
-    metrics: () => renderMetrics(context.settings.name, doors.gates.values()),
+    metrics: () => proxySamples(context.settings.name, doors.gates.values()),
     // Without the bus it goes on serving from memory: only a proxy that knows no servers is not ready.
     notReady: () => (view.fleet.config ? undefined : fleetReadiness(view.fleet, bus)),
     async stop() {

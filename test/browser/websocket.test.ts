@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import type { Browser, Page } from 'playwright-core';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { describeWith } from '../../services/power/drivers/testing/peers.ts';
 import { configOf, createSite, type Site } from '../../services/proxy/testing/site.ts';
 import { startChromium } from './chromium.ts';
 
@@ -20,43 +21,44 @@ const serve: RequestListener = (request, response) => {
   response.end('<!doctype html><title>test</title>');
 };
 
-beforeAll(async () => {
-  browser = await startChromium();
-}, 60_000);
+describeWith({ chromium: 'chromium' }, 'a real browser', () => {
+  beforeAll(async () => {
+    browser = await startChromium();
+  }, 60_000);
 
-afterAll(() => browser.close());
+  afterAll(() => browser.close());
 
-beforeEach(async () => {
-  site = createSite();
-  const ports = [await site.origin(serve), await site.origin(serve)];
-  sockets = new WebSocketServer({ noServer: true });
-  sockets.on('connection', (socket: WebSocket) =>
-    socket.on('message', (message, isBinary) => socket.send(message, { binary: isBinary })),
-  );
-  for (const origin of site.origins) {
-    origin.on('upgrade', (request, socket, head) =>
-      sockets.handleUpgrade(request, socket, head, (open) => sockets.emit('connection', open)),
+  beforeEach(async () => {
+    site = createSite();
+    const ports = [await site.origin(serve), await site.origin(serve)];
+    sockets = new WebSocketServer({ noServer: true });
+    sockets.on('connection', (socket: WebSocket) =>
+      socket.on('message', (message, isBinary) => socket.send(message, { binary: isBinary })),
     );
-  }
-  await site.start(configOf(ports, { drainTimeoutMs: 200, balancing: { slowStartMs: 0 } }));
-  await site.ready('s1');
-  page = await browser.newPage();
-  await page.goto(`http://127.0.0.1:${site.port}/`);
-});
+    for (const origin of site.origins) {
+      origin.on('upgrade', (request, socket, head) =>
+        sockets.handleUpgrade(request, socket, head, (open) => sockets.emit('connection', open)),
+      );
+    }
+    await site.start(configOf(ports, { drainTimeoutMs: 200, balancing: { slowStartMs: 0 } }));
+    await site.ready('s1');
+    page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${site.port}/`);
+  });
 
-afterEach(async () => {
-  await page.close();
-  await site.close();
-  sockets.close();
-});
+  afterEach(async () => {
+    await page.close();
+    await site.close();
+    sockets.close();
+  });
 
-const sleepFirst = () => {
-  const data = { server: 's1', pool: 'web', sleepId: 'sleep-1', drainTimeoutMs: 200, reason: 'test' };
-  return site.harness.publish({ type: 'SleepRequested', data });
-};
+  const sleepFirst = () => {
+    const data = { server: 's1', pool: 'web', sleepId: 'sleep-1', drainTimeoutMs: 200, reason: 'test' };
+    return site.harness.publish({ type: 'SleepRequested', data });
+  };
 
-test('a browser’s WebSocket: text, a megabyte of bytes, and its close', async () => {
-  const result = await page.evaluate(`new Promise((resolve, reject) => {
+  test('a browser’s WebSocket: text, a megabyte of bytes, and its close', async () => {
+    const result = await page.evaluate(`new Promise((resolve, reject) => {
     const socket = new WebSocket('ws://' + location.host + '/chat');
     socket.binaryType = 'arraybuffer';
     const bytes = Uint8Array.from({ length: 1000000 }, (_, index) => index % 251);
@@ -71,35 +73,36 @@ test('a browser’s WebSocket: text, a megabyte of bytes, and its close', async 
       code, wasClean, text: got[0], same: new Uint8Array(got[1]).every((byte, index) => byte === bytes[index]),
     });
   })`);
-  expect(result).toEqual({ code: 1000, wasClean: true, text: 'hello', same: true });
-});
+    expect(result).toEqual({ code: 1000, wasClean: true, text: 'hello', same: true });
+  });
 
-test('a browser’s WebSocket is closed with 1012 at the drain time-out, and opens on another server', async () => {
-  await page.evaluate(`new Promise((resolve) => {
+  test('a browser’s WebSocket is closed with 1012 at the drain time-out, and opens on another server', async () => {
+    await page.evaluate(`new Promise((resolve) => {
     const socket = new WebSocket('ws://' + location.host + '/chat');
     window.closeCode = new Promise((tell) => { socket.onclose = ({ code }) => tell(code); });
     socket.onopen = resolve;
   })`);
-  await site.ready('s2');
-  await sleepFirst();
-  expect(await page.evaluate('window.closeCode')).toBe(1012);
-  const again = await page.evaluate(`new Promise((resolve) => {
+    await site.ready('s2');
+    await sleepFirst();
+    expect(await page.evaluate('window.closeCode')).toBe(1012);
+    const again = await page.evaluate(`new Promise((resolve) => {
     const socket = new WebSocket('ws://' + location.host + '/chat');
     socket.onopen = () => resolve('open');
     socket.onclose = () => resolve('closed');
   })`);
-  expect(again).toBe('open');
-});
+    expect(again).toBe('open');
+  });
 
-test('a browser’s event stream goes on by itself on another server', async () => {
-  await page.evaluate(`new Promise((resolve) => {
+  test('a browser’s event stream goes on by itself on another server', async () => {
+    await page.evaluate(`new Promise((resolve) => {
     const events = new EventSource('/events');
     let heard = 0;
     window.twice = new Promise((tell) => {
       events.onmessage = ({ data }) => { heard += 1; resolve(); if (heard === 2) tell(data); };
     });
   })`);
-  await site.ready('s2');
-  await sleepFirst();
-  expect(await page.evaluate('window.twice')).toBe('hello');
+    await site.ready('s2');
+    await sleepFirst();
+    expect(await page.evaluate('window.twice')).toBe('hello');
+  });
 });
