@@ -60,6 +60,10 @@ describe('without a login, on this machine', () => {
       const { headers } = await fetch(`${stage.address}${path}`, { headers: { 'accept-encoding': 'br' } });
       bytes += Number(headers.get('content-length'));
     }
+    for await (const { data } of liveFrames(stage.address)) {
+      bytes += JSON.stringify(data).length;
+      break;
+    }
     expect(bytes).toBeGreaterThan(10_000);
     expect(bytes).toBeLessThan(150_000);
   });
