@@ -44,6 +44,9 @@ export function registerUp(program: Command, cli: Cli): void {
       }).catch((error) => {
         throw new CliError(2, messageOf(error, 4_000), { cause: error });
       });
+      const processes = [...Object.values(stack.services), ...(stack.console ? [stack.console] : [])];
+      const started = Promise.all(processes.map((one) => one.whenStarted(cli.signal)));
+      if (!(await started.catch(() => undefined))) return stack.stop();
       cli.out(
         `up: ${summaryOf(config)}; proxy on ${options.listen}, bus at ${redacted(stack.natsUrl.split(','))}; Ctrl-C ends it`,
       );
