@@ -24,6 +24,7 @@ export function addressOf(type: EventType): string {
 const writers: Readonly<Record<SubjectKind, string>> = {
   config: 'Configuration, by the command line or at the start',
   decision: 'Decisions, by the planner',
+  capacity: 'Capacity, by the planner',
   pool: 'Pools, by the power service',
   power: 'Power, by the power service',
   health: 'Health, by the health service',
@@ -34,6 +35,7 @@ const writers: Readonly<Record<SubjectKind, string>> = {
   load: 'Load, by each proxy',
   probe: 'Probes, by the health service',
   meter: 'Meters, by the power service',
+  lease: 'Leases, by the replica that leads',
   heartbeat: 'Heartbeats, by the agent or the health service',
 };
 

@@ -78,7 +78,13 @@ describe('events for others', () => {
       datacontenttype: 'application/json',
       data: draft.data,
     });
-    const stored = { subject, sequence: 1, storedMs: timeMs, payload, header: (name: string) => headers[name] ?? '' };
+    const stored = {
+      subject,
+      sequence: 1,
+      storedMs: timeMs,
+      payload,
+      header: (name: string) => headers[name] ?? '',
+    };
     expect(decode(stored)).toMatchObject({ ok: true, event: { id: 'event 1', source: '/nemuri/rack 1' } });
   });
 

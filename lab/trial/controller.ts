@@ -68,8 +68,9 @@ async function startController(context: ServiceContext): Promise<RunningService>
       });
       const candidates = candidatesOf(view.fleet, pool, now);
       const { all: servers } = candidates;
+      const isPaused = view.fleet.pools[pool]?.paused === true;
       const wanted =
-        decideServers && seen.liveProxies > 0
+        decideServers && seen.liveProxies > 0 && !isPaused
           ? decideServers(seen.nowRps, (now * dayMs) / planner.dayMs / 1_000, servers)
           : servers.length;
       const decision = decisionOf(wanted, candidates, seen, planner.leaseMs);

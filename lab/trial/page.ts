@@ -252,7 +252,7 @@ function timeCharts(
 }
 
 const slowestMs = 60_000;
-const leastShare = 1e-4;
+const leastShare = 1e-6;
 
 function latencyChart(
   arms: readonly ArmResult[],
@@ -261,13 +261,15 @@ function latencyChart(
 ): string {
   const lines = arms.map((arm): Line => {
     const total = Math.max(1, arm.requests);
-    let seen = 0;
-    const points = arm.buckets.map((count, bucket) => {
-      seen += count;
+    const points: (readonly [number, number])[] = [];
+    let slower = total;
+    for (const [bucket, count] of arm.buckets.entries()) {
+      if (slower === 0) break;
+      slower -= count;
       // Decades of the share, from all down to one in a million.
-      const slower = Math.max((total - seen) / total, leastShare / 100);
-      return [bucketBoundMs(bucket), Math.log10(slower * 100) + 4] as const;
-    });
+      const share = Math.max(slower / total, leastShare);
+      points.push([bucketBoundMs(bucket), Math.log10(share / leastShare)]);
+    }
     return { label: labels[arm.arm], colour: colours[arm.arm], points };
   });
   return chartSvg({

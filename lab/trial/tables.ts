@@ -69,6 +69,7 @@ export function figuresTable(
       columns.cycles,
       (arm) => cell((arm.wakes / Object.keys(arm.servers).length / (arm.seconds / secondsPerDay)).toFixed(2)),
     ],
+    [columns.lag, (arm) => cell(arm.maxSendLagMs)],
     [columns.cores, (arm) => cell(arm.controlCores.toFixed(3))],
   ];
   return tableHtml(
@@ -173,7 +174,7 @@ export function conditionsTable({ parameters, conditions, arms }: RunResult, wor
     ...conditions.flatMap((one) => [
       [
         words.columns.commit,
-        `${one.commit} · Node ${one.node} · nats-server ${one.natsServer} · Linux ${one.kernel} · ${one.cores} × ${one.processor} · ${one.memoryGiB} GiB · ${one.at}`,
+        `${one.commit} · Node ${one.node} · nats-server ${one.natsServer} · Linux ${one.kernel} · ${one.cores} × ${one.processor} · ${one.memoryGiB} GiB · ${one.scheduling} · ${one.at}`,
       ] as const,
     ]),
     ...(nemuri

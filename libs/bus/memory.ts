@@ -115,6 +115,12 @@ export function openMemoryBus(store: MemoryStore, options: MemoryBusOptions): Bu
       await reachable();
       return store.lastSequence(stream);
     },
+    async lastOn(stream, subject) {
+      refuseWhenClosed();
+      await reachable();
+      const decoded = store.read(stream, store.lastOnSubject(stream, subject))?.decoded;
+      return decoded?.ok ? decoded.event : undefined;
+    },
     async firstSequence(stream) {
       refuseWhenClosed();
       await reachable();

@@ -45,6 +45,8 @@ export interface MemoryStore {
   lostSinceMs(source: string): number | undefined;
   lastSequence(stream: StreamName): number;
   firstSequence(stream: StreamName): number;
+  /** 0: none. */
+  lastOnSubject(stream: StreamName, subject: string): number;
   /** Ages only: memory is bounded by the number of events. */
   limit(limits: StreamLimits): void;
   /** The last sequence stored at or before this time. */
@@ -109,6 +111,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     lostSinceMs: (source) => earliest(allLostSinceMs, lostSince.get(source)),
     lastSequence: (stream) => logs[stream].last(),
     firstSequence: (stream) => logs[stream].first(),
+    lastOnSubject: (stream, subject) => logs[stream].lastOnSubject(subject),
     limit({ fleetMaxAgeMs, telemetryMaxAgeMs }) {
       logs.FLEET.limit(fleetMaxAgeMs, clock.now());
       logs.TELEMETRY.limit(telemetryMaxAgeMs, clock.now());

@@ -1,6 +1,7 @@
 export * from './agentCheck.ts';
 export * from './agentSleep.ts';
 export * from './balancing.ts';
+export * from './capacity.ts';
 export * from './contradictions.ts';
 export * from './demand.ts';
 export * from './energy.ts';
@@ -24,7 +25,7 @@ export { isTimeZone } from './schedule.ts';
 export { type Candidates, candidatesOf, expectedSetupMs, pick } from './selection.ts';
 export * from './server.ts';
 export * from './setupTime.ts';
-export { sleepRefusals, validDecision } from './sleepPermission.ts';
+export { boundRefusals, sleepRefusals, validDecision } from './sleepPermission.ts';
 export { powerRefusals } from './sleepPlan.ts';
 export * from './truth.ts';
 export { isCountedOn } from './wakeLadder.ts';

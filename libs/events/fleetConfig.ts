@@ -144,6 +144,11 @@ export const BoundsSchema = settings(
     }),
     restartStormWindowMs: durationMs(600_000, 'See restartStormBoots'),
     clockJumpMs: durationMs(5_000, "A server's clock that moved by more between two heartbeats has jumped"),
+    leaderLeaseMs: durationMs(
+      5_000,
+      'A leading replica of planner, power or health that is silent for longer is replaced',
+      500,
+    ),
     busLostMs: durationMs(30_000, 'The bus away for longer: the power service fails awake by itself'),
     ...ladderBounds,
   },

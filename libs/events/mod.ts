@@ -15,6 +15,7 @@ export * from './question.ts';
 export {
   decisionSubject,
   healthSubject,
+  leaseSubject,
   loadFilterOf,
   powerSubject,
   questionSubject,

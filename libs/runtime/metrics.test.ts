@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type MetricName, metricCatalog, metricNames, prometheusName } from './metricCatalog.ts';
-import { type MetricSample, processSamples, renderPrometheus } from './metrics.ts';
+import { type MetricSample, processSamples, renderPrometheus, watchEventLoop } from './metrics.ts';
 import { otlpMetricsWanted } from './telemetry.ts';
 
 test.each<[MetricName, string]>([
@@ -43,8 +43,11 @@ test('a family has its help and type once, and buckets add up', () => {
   ]);
 });
 
+const eventLoop = watchEventLoop();
+afterAll(() => eventLoop.disable());
+
 test('what every service says of itself is in the catalogue, with its labels', () => {
-  const samples = processSamples({ service: 'power', name: 'power', version: '1' }, true, false);
+  const samples = processSamples({ service: 'power', name: 'power', version: '1' }, true, false, eventLoop);
   for (const { name, labels } of samples)
     expect([name, Object.keys(labels)]).toEqual([name, [...metricCatalog[name].labels]]);
   expect(samples.find(({ name }) => name === 'nemuri.bus.connected')?.value).toBe(0);

@@ -1,4 +1,4 @@
-import { performance } from 'node:perf_hooks';
+import { type IntervalHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { type MetricDefinition, type MetricName, metricCatalog, prometheusName } from './metricCatalog.ts';
 
 /** One value of one metric now. Labels are those of the catalogue. */
@@ -15,11 +15,22 @@ export interface HistogramValue {
   readonly sum: number;
 }
 
+/** A timer this long is what is late: its own time is no delay. */
+const delayResolutionMs = 10;
+
+/** Watches how late the event loop is, from now to the end of the process. */
+export function watchEventLoop(): IntervalHistogram {
+  const delay = monitorEventLoopDelay({ resolution: delayResolutionMs });
+  delay.enable();
+  return delay;
+}
+
 /** What every service says of itself and its process. */
 export function processSamples(
   about: { readonly service: string; readonly name: string; readonly version: string },
   ready: boolean,
   busConnected: boolean,
+  eventLoop: IntervalHistogram,
 ): MetricSample[] {
   const { service, name, version } = about;
   const { user, system } = process.cpuUsage();
@@ -31,6 +42,12 @@ export function processSamples(
     { name: 'process.cpu.time', labels: { cpu_mode: 'user' }, value: user / 1e6 },
     { name: 'process.cpu.time', labels: { cpu_mode: 'system' }, value: system / 1e6 },
     { name: 'process.memory.usage', labels: {}, value: process.memoryUsage.rss() },
+    { name: 'v8js.memory.heap.used', labels: {}, value: process.memoryUsage().heapUsed },
+    {
+      name: 'nodejs.eventloop.delay.p99',
+      labels: {},
+      value: Math.max(0, eventLoop.percentile(99) / 1e9 - delayResolutionMs / 1e3),
+    },
     { name: 'nodejs.eventloop.utilization', labels: {}, value: utilization },
   ];
 }

@@ -4,7 +4,7 @@ import type { Fleet } from '../domain/mod.ts';
 import { type Chance, type Clock, systemChance, systemClock } from './clock.ts';
 import { messageOf } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
-import { type MetricSample, processSamples, renderPrometheus } from './metrics.ts';
+import { type MetricSample, processSamples, renderPrometheus, watchEventLoop } from './metrics.ts';
 import { startTelemetry, type Telemetry } from './telemetry.ts';
 import { packageVersion } from './version.ts';
 
@@ -84,6 +84,8 @@ export interface ServiceContext {
 export interface RunningService {
   /** The fold this service works from; served at `/fleet`. */
   readonly fleet: () => Fleet;
+  /** Of several replicas this one acts; left out: there is no leader among them. */
+  readonly leads?: () => boolean;
   /** Why it can't do its work now; undefined: it is ready. */
   readonly notReady: () => string | undefined;
   /** What it counts, beside what every service says of itself; served at `/metrics` and exported by OTLP. */
@@ -120,11 +122,13 @@ export async function runService(
   let running: RunningService | undefined;
   let bus: Bus | undefined;
   const about = { service, name: settings.name, version: packageVersion() };
+  const eventLoop = watchEventLoop();
   const collect = () => [
     ...processSamples(
       about,
       running?.notReady() === undefined && !!running,
       bus?.lostSinceMs === undefined && !!bus,
+      eventLoop,
     ),
     ...(running?.metrics?.() ?? []),
   ];
@@ -174,7 +178,10 @@ async function openAdmin(
   admin.get('/readyz', async (_request, reply) => {
     const { running, stopping } = state();
     const why = stopping ? 'stopping' : running ? running.notReady() : 'starting: waiting for the bus';
-    return why === undefined ? { status: 'ready' } : reply.code(503).send({ status: 'not ready', why });
+    const role = running?.leads && { role: running.leads() ? 'leader' : 'follower' };
+    return why === undefined
+      ? { status: 'ready', ...role }
+      : reply.code(503).send({ status: 'not ready', why });
   });
   admin.get('/metrics', async (_request, reply) =>
     reply.type('text/plain; version=0.0.4').send(renderPrometheus(collect())),

@@ -5,9 +5,11 @@ import { decideCapacity, decisionIsNews } from '../../libs/domain/mod.ts';
 import { type EventOf, type EventType, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
+import { type Lease, leaderLeaseMs, openLease } from '../../libs/runtime/lease.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { traceparentOf, withSpan } from '../../libs/runtime/telemetry.ts';
+import { createCapacities } from './capacities.ts';
 import { type PoolLoad, recallLoad } from './memory.ts';
 import { plannerSamples } from './metrics.ts';
 
@@ -26,15 +28,19 @@ const saveLookMs = 10_000;
  */
 export async function startPlanner(context: ServiceContext): Promise<RunningService> {
   const { bus, log, nowMs, clock } = context;
+  let lease: Lease | undefined;
   const view = await openFleetView({
     bus,
     name: 'planner',
     keepsCheckpoints: true,
+    mayWrite: () => lease?.isHeld ?? false,
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const memory = await recallLoad({ bus, log, nowMs, fleet: () => view.fleet });
+  const capacities = createCapacities({ view, log });
   const observe = (event: EventOf<'LoadSampled'>) => {
     memory.observe(event);
+    if (lease?.isHeld) capacities.observe(event);
     const { pool, parked } = event.data;
     if (parked === 0) return;
     memory.of(pool).traceparent = event.traceparent;
@@ -43,7 +49,9 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   const loops = createCrew((pool) =>
     startLoop({
       clock,
-      work: () => decide(context, view, pool, memory.of(pool)),
+      work: async () => {
+        if (lease?.isHeld) await decide(context, view, pool, memory.of(pool));
+      },
       delayMs: () => view.fleet.config?.pools[pool]?.planner.decideIntervalMs ?? idleIntervalMs,
       onError: (error) => log.warn({ pool, error: messageOf(error) }, 'no decision'),
     }),
@@ -61,12 +69,16 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   const saver = startLoop({
     clock,
     async work() {
-      if (nowMs() - savedAtMs < saveIntervalMs || bus.lostSinceMs !== undefined) return;
+      if (nowMs() - savedAtMs < saveIntervalMs || !lease?.isHeld) return;
       savedAtMs = nowMs();
       await memory.save();
     },
     delayMs: () => saveLookMs,
     onError: (error) => log.warn({ error: messageOf(error) }, 'load memory not saved'),
+  });
+  lease = await openLease({ ...context, leaseMs: () => leaderLeaseMs(view.fleet) });
+  lease.onGained(() => {
+    for (const one of loops.all()) one.wakeUp();
   });
   const keepLoops = () => loops.keep(Object.keys(view.fleet.pools));
   keepLoops();
@@ -80,14 +92,16 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   });
   return {
     fleet: () => view.fleet,
+    leads: () => lease?.isHeld ?? false,
     notReady: () => fleetReadiness(view.fleet, bus),
     metrics: () => plannerSamples(view.fleet, events, nowMs()),
     async stop() {
       await loops.stop();
       await saver.stop();
       await subscription.stop();
-      if (bus.lostSinceMs === undefined) await memory.save();
+      if (lease?.isHeld && bus.lostSinceMs === undefined) await memory.save();
       await view.close();
+      await lease?.stop();
     },
   };
 }

@@ -13,6 +13,7 @@ import {
 import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
+import { type Lease, leaderLeaseMs, openLease } from '../../libs/runtime/lease.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import type { MetricSample } from '../../libs/runtime/metrics.ts';
 import { resolveSecret } from '../../libs/runtime/secrets.ts';
@@ -47,9 +48,12 @@ export async function startPower(
     createDriver(server, method, { resolveSecret, now: context.nowMs, ask: context.bus.ask }),
 ): Promise<RunningService> {
   const { bus, log, nowMs, clock } = context;
+  let lease: Lease | undefined;
+  const leads = () => lease?.isHeld ?? false;
   const view = await openFleetView({
     bus,
     name: 'power',
+    mayWrite: leads,
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const drivers = createDriverSet(makeDriver);
@@ -77,7 +81,18 @@ export async function startPower(
     ),
   );
   const machines = createCrew((server) =>
-    startMachine({ server, view, drivers, log, signal, nowMs, clock, serverView: () => serverView(server) }),
+    startMachine({
+      server,
+      view,
+      drivers,
+      log,
+      signal,
+      nowMs,
+      clock,
+      serverView: () => serverView(server),
+      // Without the bus nobody leads, and each has to see by itself who is to be woken.
+      looks: () => leads() || bus.lostSinceMs !== undefined,
+    }),
   );
   const actions = createActions({
     view,
@@ -85,7 +100,7 @@ export async function startPower(
     log,
     serverView,
     sleepRefusalsNow: (server: ServerView) => powerRefusals(powerContext(), server),
-    signal,
+    guard: () => lease?.guard(signal),
     nowMs,
     newId: context.chance.newId,
     onSent: (server) => machines.get(server)?.lookNow(),
@@ -105,6 +120,7 @@ export async function startPower(
   const reconcile = async () => {
     const lostSinceMs = bus.lostSinceMs;
     if (lostSinceMs !== undefined) return failAwake(nowMs() - lostSinceMs);
+    if (!leads()) return;
     await tellOfFailAwake();
     let left = Object.keys(view.fleet.servers).length * 2;
     let intent: PowerAction | undefined;
@@ -161,7 +177,7 @@ export async function startPower(
       clock,
       work: async () => {
         const now = serverView(server);
-        if (!now || bus.lostSinceMs !== undefined) return;
+        if (!now || !leads() || bus.lostSinceMs !== undefined) return;
         const onError = (error: unknown) =>
           log.warn({ server, error: messageOf(error) }, 'meter not readable');
         const metering = drivers.driversOf(server).filter(({ capabilities }) => capabilities.has('meter'));
@@ -180,6 +196,11 @@ export async function startPower(
     machines.keep(servers);
     meters.keep(servers);
   };
+  lease = await openLease({ ...context, leaseMs: () => leaderLeaseMs(view.fleet) });
+  lease.onGained(() => {
+    for (const machine of machines.all()) machine.lookNow();
+    reconciler.wakeUp();
+  });
   keepUp();
   view.onChange((event, fleet) => {
     if (event.type === 'FleetConfigured') keepUp();
@@ -188,6 +209,7 @@ export async function startPower(
   });
   return {
     fleet: () => view.fleet,
+    leads,
     notReady: () => fleetReadiness(view.fleet, bus),
     metrics: () => [...metered].flatMap(([server, sample]) => (view.fleet.servers[server] ? [sample] : [])),
     async stop() {
@@ -199,6 +221,7 @@ export async function startPower(
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await drivers.close();
       await view.close();
+      await lease?.stop();
     },
   };
 }

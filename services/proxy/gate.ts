@@ -1,4 +1,5 @@
 import {
+  capacityRpsOf,
   chooseServer,
   earnRetry,
   expectedReadyInMs,
@@ -190,7 +191,7 @@ export function createGate(options: GateOptions): Gate {
       returnUntilMs = Math.max(returnUntilMs, nowMs() + withinMs);
     },
     take(keyHash, sticky) {
-      retries = earnRetry(retries, config.balancing.retryShare);
+      retries = earnRetry(retries, config.balancing.retryShare, nowMs());
       if (parking.count > 0) return undefined;
       const own = sticky === undefined ? undefined : bySticky(sticky);
       if (!own || own.inFlight >= limitOf(own)) return take(limitOf, keyHash);
@@ -294,10 +295,11 @@ function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream
   };
 }
 
-function refresh(upstream: Upstream, { state, config }: ServerView): Upstream {
-  upstream.capacityRps = wishedCapacityRps(state, config.capacityRps);
+function refresh(upstream: Upstream, { state, pool, config }: ServerView): Upstream {
+  const capacityRps = capacityRpsOf(state, pool, config);
+  upstream.capacityRps = wishedCapacityRps(state, capacityRps);
   upstream.nominalRps = upstream.capacityRps;
-  upstream.wattsPerRps = config.energy.busyWatts / config.capacityRps;
+  upstream.wattsPerRps = config.energy.busyWatts / capacityRps;
   const limit = inFlightLimit(state, config.maxInFlight);
   if (limit === undefined) delete upstream.maxInFlight;
   else upstream.maxInFlight = limit;

@@ -1,6 +1,6 @@
-import type { MetricSample } from '../../libs/runtime/metrics.ts';
+import type { HistogramValue, MetricSample } from '../../libs/runtime/metrics.ts';
 import type { Gate } from './gate.ts';
-import { latencyBoundsSeconds } from './load.ts';
+import { latencyBoundsSeconds, type Totals } from './load.ts';
 
 /**
  * What the proxy has carried since it started. All are counters or gauges, the histogram with fixed buckets, so that
@@ -12,13 +12,8 @@ export function proxySamples(proxy: string, gates: Iterable<Gate>): MetricSample
 
 function poolSamples(proxy: string, { pool, parking, meter: { totals } }: Gate): MetricSample[] {
   const labels = { proxy, pool };
-  const duration = {
-    bounds: latencyBoundsSeconds,
-    counts: [...totals.latencyBuckets],
-    sum: totals.latencySumMs / 1_000,
-  };
   return [
-    { name: 'http.server.request.duration', labels, value: duration },
+    { name: 'http.server.request.duration', labels, value: durations(totals) },
     { name: 'nemuri.parked', labels, value: parking.count },
     { name: 'nemuri.pool.requests', labels, value: totals.completed },
     { name: 'nemuri.pool.failed', labels, value: totals.failed },
@@ -33,6 +28,8 @@ function serverSamples(proxy: string, { pool, upstreams }: Gate): MetricSample[]
       { name: 'http.client.active_requests', labels, value: inFlight },
       { name: 'nemuri.server.requests', labels, value: totals.completed },
       { name: 'nemuri.server.failed', labels, value: totals.failed },
+      { name: 'http.client.request.duration', labels, value: durations(totals) },
+      { name: 'nemuri.server.request', labels, value: totals.requestBytes },
       { name: 'nemuri.server.response', labels, value: totals.responseBytes },
       ...errors.map(
         ([kind, value]): MetricSample => ({
@@ -43,4 +40,12 @@ function serverSamples(proxy: string, { pool, upstreams }: Gate): MetricSample[]
       ),
     ];
   });
+}
+
+function durations(totals: Totals): HistogramValue {
+  return {
+    bounds: latencyBoundsSeconds,
+    counts: [...totals.latencyBuckets],
+    sum: totals.latencySumMs / 1_000,
+  };
 }
