@@ -74,6 +74,8 @@ export async function startPower(
       }),
     ),
   );
+  // The last thing that is waited for: no loop runs before the drivers are there.
+  const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const machines = createCrew((server) =>
     startMachine({ server, view, drivers, log, signal, nowMs, clock, serverView: () => serverView(server) }),
   );
@@ -152,7 +154,6 @@ export async function startPower(
       onError: (error) => log.debug({ server, error: messageOf(error) }, 'meter reading dropped'),
     }),
   );
-  const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const keepUp = () => {
     drivers.configure(view.fleet.config);
     const servers = Object.keys(view.fleet.servers);
