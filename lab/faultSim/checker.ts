@@ -39,6 +39,8 @@ export interface Checker {
   /** The power service dated readings by a wrong clock: its ledger is as wrong. */
   metersSkewed: boolean;
   begin(): void;
+  /** Told of each fact of the history when it is stored. */
+  onFact: (event: RecordedEvent) => void;
   onCommand(unit: Unit, bus: Bus, machine: Machine, command: 'wake' | 'graceful' | 'forced'): void;
   onPowerOff(machine: Machine, how: 'graceful' | 'forced' | 'agent'): void;
   onSent(proxy: Unit, machine: Machine): void;
@@ -207,6 +209,7 @@ export function createChecker(worldOf: () => World): Checker {
         if (stream === 'FLEET') {
           noteServing();
           onFleetEvent(event);
+          worldOf().checker.onFact(event);
           noteServing();
         } else if (event.type === 'PowerMetered') meters.push(event);
         else if (event.type === 'LoadSampled') {
@@ -233,6 +236,7 @@ export function createChecker(worldOf: () => World): Checker {
     forbidSleep: undefined,
     maxSkewMs: 0,
     metersSkewed: false,
+    onFact: () => {},
     begin() {
       worldOf().store.watch(read);
     },

@@ -22,6 +22,18 @@ export interface FaultPlan {
 
 const minFaults = 4;
 const maxFaults = 14;
+/** Facts that announce a deed, and how often one of them is the worst moment. */
+const deeds: ReadonlySet<string> = new Set([
+  'WakeRequested',
+  'WakeAttempted',
+  'SleepRequested',
+  'SleepAttempted',
+  'ServerDrainStarted',
+  'ServerDrained',
+  'ServerPoweredOff',
+  'ServerBecameHealthy',
+]);
+const worstMomentShare = 0.04;
 /** The fleet starts up before anything goes wrong. */
 const firstFaultMs = 20_000;
 
@@ -34,22 +46,29 @@ export function planFaults(world: World): FaultPlan {
   const kinds = faultKinds(crowd);
   const perRun = minFaults + random() * (maxFaults - minFaults);
   const count = Math.round((perRun * scenario.faultyForMs) / 300_000);
+  const happen = (draw: Draw | undefined) => {
+    const atMs = scheduler.nowMs() - scenario.startMs;
+    const fault = atMs < scenario.faultyForMs ? draw?.(random, world) : undefined;
+    if (!fault) return;
+    const [shortestMs, longestMs] = fault.lastsMs;
+    const lastsMs = shortestMs + random() ** 2 * (longestMs - shortestMs);
+    log.push(`${Math.round(atMs / 1_000)} s: ${fault.name} for ${Math.round(lastsMs / 1_000)} s`);
+    const heal = fault.begin(world);
+    const once = () => {
+      if (underWay.delete(once)) heal();
+    };
+    underWay.add(once);
+    scheduler.after(Math.min(lastsMs, scenario.faultyForMs - atMs), once);
+  };
   for (let index = 0; index < count; index += 1) {
     const atMs = firstFaultMs + random() * (scenario.faultyForMs - firstFaultMs);
-    scheduler.after(atMs, () => {
-      const fault = kinds[Math.floor(random() * kinds.length)]?.(random, world);
-      if (!fault) return;
-      const [shortestMs, longestMs] = fault.lastsMs;
-      const lastsMs = shortestMs + random() ** 2 * (longestMs - shortestMs);
-      log.push(`${Math.round(atMs / 1_000)} s: ${fault.name} for ${Math.round(lastsMs / 1_000)} s`);
-      const heal = fault.begin(world);
-      const once = () => {
-        if (underWay.delete(once)) heal();
-      };
-      underWay.add(once);
-      scheduler.after(Math.min(lastsMs, scenario.faultyForMs - atMs), once);
-    });
+    scheduler.after(atMs, () => happen(oneOf(random, kinds)));
   }
+  // The worst moment: something is about to happen to a server, and whoever does it is not told.
+  world.checker.onFact = ({ type }) => {
+    if (!deeds.has(type) || random() >= worstMomentShare) return;
+    scheduler.after(random() * 40, () => happen(oneOf(random, worst)));
+  };
   return {
     log,
     crowd: () => crowd.times,
@@ -362,3 +381,14 @@ const configChange: Draw = (random, { scenario: { config } }) => {
     },
   };
 };
+
+const worst: readonly Draw[] = [
+  crash,
+  stopped,
+  stopped,
+  partition,
+  operator,
+  operator,
+  configChange,
+  machineFails,
+];

@@ -11,6 +11,8 @@ import { awayOf } from './scenario.ts';
 /** A seed that takes longer in real time hangs. */
 const seedTimeoutMs = 120_000;
 
+const progressEvery = 100;
+
 async function run({ seeds, seed: first, hours, threads, json }: SimOptions): Promise<boolean> {
   const commit = await commitNow();
   const file = fileURLToPath(new URL('./worker.js', import.meta.url));
@@ -42,9 +44,15 @@ async function run({ seeds, seed: first, hours, threads, json }: SimOptions): Pr
   };
   // Waiting tasks are given out as threads come free; a hundred thousand promises at once would only lie about.
   let next = first;
+  const tell = () => {
+    const done = next - first;
+    if (done % progressEvery === 0 && done > 0 && done < seeds)
+      process.stderr.write(`${done} of ${seeds} seeds\n`);
+  };
   const lane = async () => {
     while (next < first + seeds) {
       const seed = next;
+      tell();
       next += 1;
       await one(seed);
     }

@@ -19,6 +19,7 @@ export interface Unit {
   readonly link: Link;
   process: SimProcess | undefined;
   running: RunningService | undefined;
+  /** What else ends with its process. */
   kill: (() => void) | undefined;
   skewMs: number;
   /** Epoch ms of its last start, crash, stop or change of its network. */
@@ -95,7 +96,14 @@ export function createWorld(scenario: Scenario, random: () => number, controller
       unit.kill = kill;
       startService(world, unit, process, bus, controllers).then(
         (running) => {
-          if (process.alive) unit.running = running;
+          if (!process.alive) return;
+          unit.running = running;
+          if (unit.kind !== 'proxy') return;
+          const proxy = running as RunningProxy;
+          unit.kill = () => {
+            kill();
+            proxy.drop();
+          };
         },
         (error) => {
           if (process.alive) world.checker.violate(`${unit.name} did not start: ${error}`);
@@ -107,19 +115,18 @@ export function createWorld(scenario: Scenario, random: () => number, controller
       unit.disturbedAtMs = scheduler.nowMs();
       unit.process.kill();
       unit.kill?.();
-      if (unit.kind === 'proxy') (unit.running as RunningProxy | undefined)?.drop();
       unit.process = undefined;
       unit.running = undefined;
     },
     async stop(unit) {
-      const { running, process, kill } = unit;
+      const { running, process } = unit;
       if (!running || !process) return;
       unit.disturbedAtMs = scheduler.nowMs();
       unit.running = undefined;
       await running.stop();
       if (!process.alive) return;
       process.kill();
-      kill?.();
+      unit.kill?.();
       if (unit.process === process) unit.process = undefined;
     },
     publish: (draft) => void operator.publish(draft),

@@ -1,10 +1,10 @@
-import { scriptedFleet, viewOf } from '../../libs/domain/testing/builders.ts';
+import { fleetConfig, scriptedFleet, viewOf } from '../../libs/domain/testing/builders.ts';
 import type { Capability, EventOf, RecordedEvent } from '../../libs/events/mod.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createHarness, type Harness } from '../testing/harness.ts';
 import { createActions } from './actions.ts';
 import { createDriverSet } from './driverSet.ts';
-import type { PowerDriver } from './drivers/driver.ts';
+import { DriverError, type PowerDriver } from './drivers/driver.ts';
 import { fakeMachines } from './testing/fakeMachine.ts';
 
 let harness: Harness;
@@ -57,4 +57,47 @@ test.each<[Capability[], boolean, string]>([
 ])('a driver that can %p, forced %p: %s', async (capabilities, forced, command) => {
   expect(await attemptSleep(capabilities, forced)).toEqual([command]);
   expect((await harness.nextEvent('FLEET', isAttempt)).data).toMatchObject({ sleepId: 'sleep-1', forced });
+});
+
+test.each([
+  ['unreachable', true, ['mute', 'other']],
+  ['unreachable', false, ['mute', 'mute']],
+  ['refused', true, ['mute', 'mute']],
+] as const)('by a first method that is %s, with a server that is broken: %s', async (kind, mend, tried) => {
+  const script = scriptedFleet(fleetConfig({ rungs: 2 }));
+  await harness.configure(script.fleet.config ?? fleetConfig());
+  const { bus, log } = harness.context('power');
+  const view = await openFleetView({ bus, name: 'power', onProblem: () => {} });
+  const made: string[] = [];
+  const asked: string[] = [];
+  const drivers = createDriverSet((server, method): PowerDriver => {
+    const name = made.filter((known) => known === server).length === 0 ? 'mute' : 'other';
+    made.push(server);
+    const sleep = async () => {
+      asked.push(name);
+      if (name === 'mute') throw new DriverError(kind, 'no');
+    };
+    return { ...fakeMachines('on').make(server, method), name, sleep };
+  });
+  drivers.configure(script.fleet.config);
+  script.fact('SleepRequested', { server: 's1', pool: 'web', sleepId: 'sleep-1', mend });
+  const server = viewOf(script.fleet, 's1');
+  const { sleep } = server.state;
+  if (!sleep) throw new Error('no sleep');
+  const actions = createActions({
+    view,
+    drivers,
+    log,
+    serverView: () => server,
+    sleepRefusalsNow: () => [],
+    onSent: () => {},
+    signal: new AbortController().signal,
+    nowMs: Date.now,
+    newId: () => 'id',
+  });
+  const forced = false;
+  await actions.attempt({ kind: 'attemptSleep', server: 's1', sleep, attempt: 1, forced });
+  await actions.attempt({ kind: 'attemptSleep', server: 's1', sleep, attempt: 2, forced });
+  await view.close();
+  expect(asked).toEqual([...tried]);
 });

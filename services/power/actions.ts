@@ -6,6 +6,7 @@ import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
 import { beginSpan, traceparentOf, withSpan } from '../../libs/runtime/telemetry.ts';
 import type { DriverSet } from './driverSet.ts';
+import { DriverError, type PowerDriver } from './drivers/driver.ts';
 import { publishTimeoutMs } from './machine.ts';
 
 export interface ActionsOptions {
@@ -44,6 +45,7 @@ export function isAttempt(action: PowerAction): action is Attempt {
 }
 
 export function createActions(options: ActionsOptions): Actions {
+  const silent: SilentDrivers = new Map();
   const wakeSpans = new Map<string, { readonly server: string; readonly span: Span }>();
 
   return {
@@ -64,7 +66,7 @@ export function createActions(options: ActionsOptions): Actions {
       return recorded;
     },
     attempt: (action) =>
-      action.kind === 'attemptWake' ? attemptWake(options, action) : attemptSleep(options, action),
+      action.kind === 'attemptWake' ? attemptWake(options, action) : attemptSleep(options, action, silent),
     followSpans(fleet) {
       for (const [wakeId, { server, span }] of wakeSpans) {
         const state = fleet.servers[server];
@@ -161,14 +163,39 @@ async function attemptWake(
   });
 }
 
+/** Server → its drivers that did not answer when it was last to be switched off. */
+type SilentDrivers = Map<string, Set<string>>;
+
+function addSilent(silent: SilentDrivers, server: string, driver: string): void {
+  silent.set(server, (silent.get(server) ?? new Set()).add(driver));
+}
+
+/**
+ * The first method that can put a server to sleep. One that serves nothing may be so dead that its agent is too: there
+ * the next method follows one that did not answer. One that said no is not gone round.
+ */
+function gracefulDriver(
+  { drivers }: ActionsOptions,
+  server: ServerView | undefined,
+  silent: SilentDrivers,
+): PowerDriver | undefined {
+  if (!server) return undefined;
+  const { name, sleep, failedWakes } = server.state;
+  const able = drivers.driversOf(name).filter(({ capabilities }) => capabilities.has('sleep'));
+  const isBroken = sleep?.mend === true || failedWakes > 0;
+  const heard = able.find((driver) => !silent.get(name)?.has(driver.name));
+  return (isBroken ? heard : undefined) ?? able[0];
+}
+
 async function attemptSleep(
   options: ActionsOptions,
   action: Extract<Attempt, { kind: 'attemptSleep' }>,
+  silent: SilentDrivers,
 ): Promise<void> {
   const { server, attempt, forced, sleep } = action;
   const before = options.serverView(server);
   const forcing = forced ? options.drivers.driverThat(server, 'forceOff') : undefined;
-  const driver = forcing ?? options.drivers.driverThat(server, 'sleep');
+  const driver = forcing ?? gracefulDriver(options, before, silent);
   if (!before || !driver) return;
   const about = { server, pool: before.state.pool, sleepId: sleep.sleepId };
   const attributes = { 'nemuri.server': server, 'nemuri.driver': driver.name, 'nemuri.forced': forced };
@@ -185,7 +212,10 @@ async function attemptSleep(
     }
     try {
       await driver.sleep(forced ? 'forced' : 'graceful', options.signal);
+      silent.delete(server);
     } catch (error) {
+      if (error instanceof DriverError && error.kind === 'unreachable')
+        addSilent(silent, server, driver.name);
       await publish(options, {
         type: 'SleepAttemptFailed',
         data: { ...about, attempt, error: messageOf(error) },
