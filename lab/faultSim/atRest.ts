@@ -73,14 +73,18 @@ function troubleOfServers(world: World): string | undefined {
     if (!machine) continue;
     const isFresh = nowMs - Math.max(state.sinceMs, machine.sinceMs) < underWayMs;
     const trouble = isFresh ? undefined : troubleOf(state, machine);
-    if (trouble) return `at rest ${state.name} ${trouble}: ${JSON.stringify(state)}`;
+    if (trouble)
+      return `at rest ${state.name} ${trouble}, its machine is ${machine.life}: ${JSON.stringify(state)}`;
   }
   return undefined;
 }
 
 function troubleOf(state: ServerState, machine: Machine): string | undefined {
   if (state.powerState !== machine.power) return `is held to be ${state.powerState} and is ${machine.power}`;
-  if (state.lifecycle !== 'ready' && state.lifecycle !== 'asleep') return `is still ${state.lifecycle}`;
+  // One whose wake failed is left alone until it is wanted again.
+  const isLeftAlone = state.lifecycle === 'quarantined' && machine.power === 'off';
+  if (state.lifecycle !== 'ready' && state.lifecycle !== 'asleep' && !isLeftAlone)
+    return `is still ${state.lifecycle}`;
   if (state.lifecycle === 'asleep' && machine.life !== 'off')
     return `is held to be asleep and is ${machine.life}`;
   if (state.lifecycle === 'ready' && (state.health !== 'healthy' || machine.life !== 'serving'))
@@ -114,6 +118,7 @@ function troubleOfLedger(world: World): string | undefined {
   const { accounts, meters, samples, fleet } = world.checker;
   const { config } = fleet;
   if (!config) return 'not configured';
+  if (world.checker.metersSkewed) return undefined;
   const fullHourMs = Math.ceil(world.scenario.startMs / hourMs) * hourMs;
   if (world.scheduler.nowMs() > fullHourMs + 3 * 60_000 + config.costs.maxMeterGapMs && accounts.length === 0)
     return 'the hour that is over is not accounted for';
