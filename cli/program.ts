@@ -9,6 +9,7 @@ import { registerEvents } from './commands/events.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerPoolHand, registerServerHand } from './commands/hand.ts';
 import { registerInit } from './commands/init.ts';
+import { registerNatsConfig } from './commands/natsConfig.ts';
 import { registerPower } from './commands/power.ts';
 import { registerReplay } from './commands/replay.ts';
 import { registerReport } from './commands/report.ts';
@@ -56,6 +57,7 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerReplay,
   registerDoctor,
   registerAgent,
+  registerNatsConfig,
   registerCompletion,
 ];
 

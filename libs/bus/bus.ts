@@ -70,6 +70,15 @@ export class StaleWriterError extends Error {
   }
 }
 
+/** The rights of our user on the bus do not reach so far; no waiting mends that. */
+export class BusRefusedError extends Error {
+  readonly code = 'NEMURI_BUS_REFUSED';
+  constructor(subject: string, options?: ErrorOptions) {
+    super(`the rights of our user on the bus do not reach to ${subject}`, options);
+    this.name = 'BusRefusedError';
+  }
+}
+
 /** The bus did not answer within the caller's bound. Whether the event was stored is unknown. */
 export class BusTimeoutError extends Error {
   readonly code = 'NEMURI_BUS_TIMEOUT';

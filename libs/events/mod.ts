@@ -23,5 +23,7 @@ export {
   streams,
   subjectFilters,
   subjectOf,
+  subjectsWrittenBy,
+  type Writer,
 } from './subjects.ts';
 export { type Upcaster, type Upcasters, upcast, upcasters } from './upcast.ts';

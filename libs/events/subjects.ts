@@ -37,6 +37,63 @@ export const subjectFilters = {
   everything: `${root}.>`,
 } as const;
 
+/** Who publishes facts. `cli` is the operator's hand and takes the configuration in. */
+export type Writer = 'proxy' | 'planner' | 'power' | 'health' | 'agent' | 'console' | 'cli';
+
+const kindsOf: Readonly<Record<Writer, readonly SubjectKind[]>> = {
+  proxy: ['load', 'traffic'],
+  planner: ['decision', 'capacity', 'lease'],
+  power: ['power', 'pool', 'energy', 'meter', 'lease'],
+  // On behalf of servers that speak by HTTP or an agent check, it says what an agent would.
+  health: ['health', 'probe', 'lease', 'heartbeat', 'agent'],
+  agent: ['heartbeat', 'agent'],
+  console: ['operator'],
+  cli: ['config', 'operator'],
+};
+
+/**
+ * The subjects that a writer publishes its facts on, as NATS patterns.
+ * @param who the server of an agent; of another writer, nobody.
+ */
+export function subjectsWrittenBy(writer: Writer, who = '*'): string[] {
+  return kindsOf[writer].flatMap((kind) => patternsOf(kind, writer, who));
+}
+
+function patternsOf(kind: SubjectKind, writer: Writer, who: string): string[] {
+  switch (kind) {
+    case 'config':
+      return [`${root}.config`];
+    case 'decision':
+      return [decisionSubject('*')];
+    case 'power':
+      return [powerSubject('*')];
+    case 'health':
+      return [healthSubject('*')];
+    case 'capacity':
+      return [`${root}.state.*.capacity`];
+    case 'traffic':
+      return [`${root}.state.*.traffic.*`];
+    case 'agent':
+      return [`${root}.state.${who}.agent`];
+    case 'operator':
+      return [`${root}.operator.server.*`, `${root}.operator.pool.*`];
+    case 'load':
+      return [loadFilterOf('*')];
+    case 'probe':
+      return [subjectFilters.probe];
+    case 'meter':
+      return [subjectFilters.meter];
+    case 'energy':
+      return [subjectFilters.energy];
+    case 'pool':
+      return [`${root}.pool.*.power`];
+    case 'heartbeat':
+      return [`${root}.heartbeat.${who}`];
+    case 'lease':
+      return [leaseSubject(writer)];
+  }
+}
+
 /** The load of one pool only, by every proxy. */
 export function loadFilterOf(pool: string): string {
   return `${root}.load.${pool}.*`;

@@ -24,7 +24,7 @@ const indexKey = 'history';
 const indexVersion = 1;
 
 function slotKey(slot: number): string {
-  return `history-${slot}`;
+  return `history.${slot}`;
 }
 
 /** All that are kept, oldest first. None when the stream ends before one of them: it was made anew. */

@@ -99,6 +99,8 @@ export interface NatsServerOptions {
   readonly maxPayloadBytes?: number;
   /** Lines for the end of the configuration file: accounts, TLS, limits. */
   readonly extraConfig?: string;
+  /** Variables beside those of this process: what the configuration refers to by `$NAME`. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 export interface NatsServer {
@@ -131,7 +133,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
 
   let running: RunningServer | undefined;
   const begin = async (port: number) => {
-    running = await launch(binary, configPath, host, port, startTimeoutMs);
+    running = await launch(binary, configPath, host, port, startTimeoutMs, options.env);
   };
   const end = async (signal: NodeJS.Signals) => {
     if (!running) return;
@@ -204,11 +206,16 @@ async function launch(
   host: string,
   port: number,
   startTimeoutMs: number,
+  env: NodeJS.ProcessEnv = {},
 ): Promise<RunningServer> {
   // The name tells our server from a stranger that sits on the port.
   const name = `nemuri-${randomUUID()}`;
   const args = ['--config', configPath, '--addr', host, '--port', String(port), '--name', name];
-  const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+  const child = spawn(binary, args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+    env: { ...process.env, ...env },
+  });
   const lastLines = keepLastLines(child);
   let ended = false;
   const exited = new Promise<void>((resolve) => {

@@ -58,7 +58,7 @@ test('recalls what was saved and reads only what came since', async () => {
 
 test('learns anew from the last day when what was saved is of another version, or the stream was made anew', async () => {
   await serve(100, 50);
-  await bus.saveSnapshot('planner-load-web', { schemaVersion: 0, sequence: 90, state: {} });
+  await bus.saveSnapshot('planner.load.web', { schemaVersion: 0, sequence: 90, state: {} });
   expect((await recall()).read).toBe(100);
   await (await recall()).memory.save();
   const { snapshots } = store;

@@ -41,7 +41,7 @@ export interface LoadMemoryOptions {
 const rememberedMs = 86_400_000;
 
 function keyOf(pool: string): string {
-  return `planner-load-${pool}`;
+  return `planner.load.${pool}`;
 }
 
 /**

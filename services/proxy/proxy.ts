@@ -40,7 +40,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
   const { bus, log, nowMs } = context;
   const view = await openFleetView({
     bus,
-    name: context.settings.name,
+    name: `proxy.${context.settings.name}`,
     onProblem: (problem, details) => log.warn(details, problem),
   });
   let route: RouteTable = () => undefined;

@@ -25,3 +25,11 @@ export function accessOf(servers: string | readonly string[]): Access {
   });
   return { servers: bare, ...login };
 }
+
+/**
+ * A user's answers come to inboxes of its own, `_INBOX.<user>.>`: with rights that name them (`natsUsers`) no user can
+ * listen to the answers of another. Without a user, or by a name that is no token of a subject: the client's default.
+ */
+export function inboxPrefixOf(user: string | undefined): { readonly inboxPrefix?: string } {
+  return user !== undefined && /^[\w-]+$/.test(user) ? { inboxPrefix: `_INBOX.${user}` } : {};
+}

@@ -1,8 +1,9 @@
 import { NoRespondersError, RequestError, TimeoutError } from '@nats-io/transport-node';
 import { questionSubject } from '../../events/mod.ts';
-import { type Answerer, BusTimeoutError, NobodyAnswersError } from '../bus.ts';
+import { type Answerer, BusRefusedError, BusTimeoutError, NobodyAnswersError } from '../bus.ts';
 import { messageOf } from '../problems.ts';
 import type { Link } from './link.ts';
+import { isRefusal } from './protocol.ts';
 
 /** Questions are small; what is larger is not one. */
 const maxQuestionBytes = 16 * 1024;
@@ -22,6 +23,7 @@ export async function askQuestion(
     const nobody =
       error instanceof NoRespondersError || (error instanceof RequestError && error.isNoResponders());
     if (nobody) throw new NobodyAnswersError(server, { cause: error });
+    if (isRefusal(error)) throw new BusRefusedError(questionSubject(server), { cause: error });
     if (error instanceof TimeoutError) {
       throw new BusTimeoutError(`a question to ${server}`, timeoutMs, { cause: error });
     }

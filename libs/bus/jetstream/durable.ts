@@ -1,5 +1,5 @@
 import { AckPolicy, JetStreamApiCodes, ReplayPolicy } from '@nats-io/jetstream';
-import { createInbox, type Msg, nanos } from '@nats-io/transport-node';
+import { type Msg, nanos } from '@nats-io/transport-node';
 import { decode } from '../../events/mod.ts';
 import type { DurableOptions, Subscription } from '../bus.ts';
 import { messageOf, subscriberProblem } from '../problems.ts';
@@ -114,7 +114,7 @@ function pull(state: DurableState, session: Session, atOnce: boolean): Promise<M
       if (error && messages.length === 0) reject(error);
       else resolve(messages);
     };
-    const inbox = session.nc.subscribe(createInbox(), {
+    const inbox = session.nc.subscribe(session.newInbox(), {
       callback: (error, message) => {
         if (error) return finish(error);
         if (parseDelivery(message.reply)) {

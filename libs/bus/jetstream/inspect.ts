@@ -3,7 +3,7 @@ import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type StreamName, streams } from '../../events/mod.ts';
 import { messageOf } from '../problems.ts';
-import { accessOf } from './credentials.ts';
+import { accessOf, inboxPrefixOf } from './credentials.ts';
 import { snapshotBucket } from './streams.ts';
 
 export interface StreamFacts {
@@ -43,8 +43,10 @@ export interface InspectOptions {
  * @throws Error when it can't be reached within `timeoutMs`, or refuses us.
  */
 export async function inspectBus({ servers, timeoutMs, nowMs }: InspectOptions): Promise<BusFacts> {
+  const access = accessOf(servers);
   const connection = await connect({
-    ...accessOf(servers),
+    ...access,
+    ...inboxPrefixOf(access.user),
     name: 'doctor',
     timeout: timeoutMs,
     reconnect: false,

@@ -1,9 +1,9 @@
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { KV } from '@nats-io/kv';
-import { AuthorizationError, connect, type NatsConnection } from '@nats-io/transport-node';
+import { AuthorizationError, connect, createInbox, type NatsConnection } from '@nats-io/transport-node';
 import { BusClosedError, BusTimeoutError } from '../bus.ts';
 import { messageOf } from '../problems.ts';
-import { accessOf } from './credentials.ts';
+import { accessOf, inboxPrefixOf } from './credentials.ts';
 import { type JetStreamBusOptions, requestTimeoutMs, retryMs } from './options.ts';
 import { ensureStreams, openSnapshotBucket, StreamRefusedError } from './streams.ts';
 
@@ -12,6 +12,8 @@ export interface Session {
   readonly js: JetStreamClient;
   readonly manager: JetStreamManager;
   readonly snapshots: KV;
+  /** A subject that is nobody else's, for what the bus sends us. */
+  newInbox(): string;
 }
 
 /** The connection, with what the client's own lacks: one place that knows whether the bus can be used now. */
@@ -224,16 +226,28 @@ async function openSession(nc: NatsConnection, options: JetStreamBusOptions): Pr
   const js = jetstream(nc, { timeout: requestTimeoutMs });
   const manager = await jetstreamManager(nc, { timeout: requestTimeoutMs, checkAPI: false });
   await ensureStreams(manager, limits);
-  return { nc, js, manager, snapshots: await openSnapshotBucket(js, limits) };
+  const newInbox = () => createInbox(loginOf(options).inboxPrefix);
+  return { nc, js, manager, snapshots: await openSnapshotBucket(js, limits), newInbox };
+}
+
+/** Where to connect, as whom, how, and on which inboxes we are answered. */
+function loginOf({ servers, user, password, token, tls }: JetStreamBusOptions) {
+  const access = {
+    ...accessOf(servers),
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { pass: password }),
+    ...(token === undefined ? {} : { token }),
+  };
+  return { ...access, ...inboxPrefixOf(access.user), ...(tls === undefined ? {} : { tls }) };
 }
 
 /** The client's own waiting for a first connection can't be ended by closing; this can. */
 async function dial(state: LinkState): Promise<NatsConnection | undefined> {
-  const { servers, source, name = source, user, password, token, tls } = state.options;
+  const { source, name = source } = state.options;
   while (!state.closed) {
     try {
       return await connect({
-        ...accessOf(servers),
+        ...loginOf(state.options),
         name,
         reconnect: true,
         maxReconnectAttempts: -1,
@@ -245,10 +259,6 @@ async function dial(state: LinkState): Promise<NatsConnection | undefined> {
         pingInterval: 1_500,
         maxPingOut: 2,
         noAsyncTraces: true,
-        ...(user === undefined ? {} : { user }),
-        ...(password === undefined ? {} : { pass: password }),
-        ...(token === undefined ? {} : { token }),
-        ...(tls === undefined ? {} : { tls }),
       });
     } catch (error) {
       if (error instanceof AuthorizationError) throw error;

@@ -1,4 +1,4 @@
-import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import { type Msg, type MsgHdrs, PermissionViolationError } from '@nats-io/transport-node';
 import type { StoredMessage } from '../../events/mod.ts';
 
 /** What a JetStream delivery says of itself in its reply subject (NATS ADR-15). */
@@ -44,4 +44,10 @@ export function headerOf(headers: MsgHdrs | undefined, name: string): string {
   if (!headers) return '';
   for (const [key, values] of headers) if (key === name) return values[0] ?? '';
   return '';
+}
+
+/** True when the server refused what the rights of our user do not cover, as the client says it of a request. */
+export function isRefusal(error: unknown): boolean {
+  if (error instanceof PermissionViolationError) return true;
+  return error instanceof Error && error.cause !== undefined && isRefusal(error.cause);
 }

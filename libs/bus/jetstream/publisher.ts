@@ -3,6 +3,7 @@ import { headers, InvalidArgumentError, InvalidSubjectError, type MsgHdrs } from
 import type { EncodedEvent, StreamName } from '../../events/mod.ts';
 import {
   BusClosedError,
+  BusRefusedError,
   BusTimeoutError,
   type PublishAck,
   type PublishOptions,
@@ -11,7 +12,7 @@ import {
 import { messageOf } from '../problems.ts';
 import type { Link, Session } from './link.ts';
 import { duplicateWindowMs, requestTimeoutMs, retryMs } from './options.ts';
-import { headerOf } from './protocol.ts';
+import { headerOf, isRefusal } from './protocol.ts';
 import { readStored } from './readStored.ts';
 import { hasApiCode } from './streams.ts';
 
@@ -74,9 +75,9 @@ function remainingMs({ deadlineMs }: Attempts): number {
   return deadlineMs - performance.now();
 }
 
-/** Refused for good: by the fence, by the schema of NATS itself, or by a rule of the server (4xx). */
+/** Refused for good: by the fence, the rights of our user, the schema of NATS itself, or a rule of the server (4xx). */
 function isFinal(error: unknown): boolean {
-  if (error instanceof StaleWriterError) return true;
+  if (error instanceof StaleWriterError || error instanceof BusRefusedError) return true;
   if (error instanceof InvalidArgumentError || error instanceof InvalidSubjectError) return true;
   return error instanceof JetStreamApiError && error.status >= 400 && error.status < 500;
 }
@@ -102,6 +103,7 @@ async function tryOnce(link: Link, attempts: Attempts): Promise<PublishAck> {
     );
     return { sequence: ack.seq, duplicate: ack.duplicate };
   } catch (error) {
+    if (isRefusal(error)) throw new BusRefusedError(event.subject, { cause: error });
     if (!hasApiCode(error, ...staleCodes)) {
       attempts.unknownSinceMs ??= triedMs;
       throw error;

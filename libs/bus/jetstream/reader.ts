@@ -1,6 +1,5 @@
 import { AckPolicy, type ConsumerConfig, ReplayPolicy } from '@nats-io/jetstream';
 import {
-  createInbox,
   type Msg,
   type MsgHdrs,
   type Subscription as NatsSubscription,
@@ -143,7 +142,7 @@ function listen(state: ReaderState, session: Session): OpenConsumer {
   const nowMs = performance.now();
   const consumer: OpenConsumer = {
     session,
-    inbox: session.nc.subscribe(createInbox(), {
+    inbox: session.nc.subscribe(session.newInbox(), {
       callback: (error, message) => {
         if (error) state.link.report(error);
         else if (state.consumer === consumer) receive(state, consumer, message);

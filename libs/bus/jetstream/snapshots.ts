@@ -92,8 +92,9 @@ async function readParts(kv: KV, key: string, { place, parts }: Manifest): Promi
   return Buffer.concat(chunks);
 }
 
+/** Parted by dots, so that a right to all of a service's snapshots can be written: `<service>.>`. */
 function partKey(key: string, place: string, part: number): string {
-  return `${key}/${place}/${part}`;
+  return `${key}.${place}.${part}`;
 }
 
 function hashOf(bytes: Uint8Array): string {

@@ -14,10 +14,10 @@ export interface NatsHarness extends BusHarness {
 }
 
 /** A real nats-server with an empty store, and buses on it. */
-export async function makeNatsHarness(extraConfig = ''): Promise<NatsHarness> {
+export async function makeNatsHarness(extraConfig = '', env: NodeJS.ProcessEnv = {}): Promise<NatsHarness> {
   const storeDir = await mkdtemp(join(tmpdir(), 'nemuri-bus-'));
   const binary = await ensureNatsServer({ log: (line) => process.stderr.write(`${line}\n`) });
-  const server = await startNatsServer({ storeDir, binary, extraConfig });
+  const server = await startNatsServer({ storeDir, binary, extraConfig, env });
   return {
     server,
     open: (options = {}) => connectJetStreamBus({ servers: server.url, source: 'test', ...options }),
