@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { connectJetStreamBus, inspectBus } from '../libs/bus/mod.ts';
+import { busLogin } from '../libs/runtime/busLogin.ts';
 import { packageVersion } from '../libs/runtime/version.ts';
 import type { Cli, Terminal } from './cli.ts';
 import { runCli } from './program.ts';
@@ -38,9 +39,14 @@ const cli: Cli = {
   distDir: resolve(import.meta.dirname, '..'),
   nowMs: Date.now,
   signal: interrupted.signal,
-  connect: (options) =>
-    connectJetStreamBus({ ...options, source: `/nemuri/cli/${process.pid}`, name: 'cli' }),
-  inspect: inspectBus,
+  connect: async (options) =>
+    connectJetStreamBus({
+      ...(await busLogin(process.env)),
+      ...options,
+      source: `/nemuri/cli/${process.pid}`,
+      name: 'cli',
+    }),
+  inspect: async (options) => inspectBus({ ...(await busLogin(process.env)), ...options }),
   ...(stdout.isTTY ? { terminal } : {}),
   ...(stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
 };

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { connectJetStreamBus } from '../../libs/bus/mod.ts';
 import { foldInto, initialFleet } from '../../libs/domain/mod.ts';
 import type { FleetConfig, RecordedEvent } from '../../libs/events/mod.ts';
+import { busLogin } from '../../libs/runtime/busLogin.ts';
 import { formatProblem, parseConfig, readConfigFile } from '../../libs/runtime/config.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { NemuriResult } from './nemuri.ts';
@@ -39,6 +40,7 @@ async function newConfig(file: string): Promise<FleetConfig> {
 async function recorded(options: Options, fromMs: number, nowMs: number) {
   const bus = await connectJetStreamBus({
     servers: options.nats.split(','),
+    ...(await busLogin(process.env)),
     source: '/nemuri/whatif',
     name: 'whatif',
     firstConnectTimeoutMs: connectTimeoutMs,

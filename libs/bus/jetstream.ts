@@ -21,7 +21,7 @@ import { ensureStreams } from './jetstream/streams.ts';
 import { malformedProblem, subscriberProblem } from './problems.ts';
 
 export { type BusFacts, type InspectOptions, inspectBus, type StreamFacts } from './jetstream/inspect.ts';
-export type { JetStreamBusOptions } from './jetstream/options.ts';
+export type { BusLogin, JetStreamBusOptions } from './jetstream/options.ts';
 
 /**
  * The event bus on NATS JetStream, from nats-server 2.9 on. Creates its streams and the bucket of snapshots.

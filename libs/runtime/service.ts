@@ -1,6 +1,7 @@
 import fastify from 'fastify';
 import { type Bus, connectJetStreamBus } from '../bus/mod.ts';
 import type { Fleet } from '../domain/mod.ts';
+import { busLogin } from './busLogin.ts';
 import { type Chance, type Clock, systemChance, systemClock } from './clock.ts';
 import { messageOf } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
@@ -33,7 +34,7 @@ export const adminPorts: Readonly<Record<string, number>> = {
 };
 
 /**
- * Reads a service's settings: `NEMURI_NATS_URL` (comma-separated), `NEMURI_NAME`, `NEMURI_ADMIN_LISTEN`
+ * Reads a service's settings: `NEMURI_NATS_URL` (comma-separated; who we are there: `busLogin`), `NEMURI_NAME`, `NEMURI_ADMIN_LISTEN`
  * (`host:port`), `NEMURI_LOG_LEVEL`, `NEMURI_STOP_TIMEOUT_MS`.
  * @throws Error naming the variable, the rule and the value.
  */
@@ -156,6 +157,7 @@ export async function runService(
 
   bus = await connectJetStreamBus({
     servers: settings.natsUrls,
+    ...(await busLogin(process.env)),
     source: `/nemuri/${service}/${settings.name}`,
     name: settings.name,
     onProblem: (problem) => log.warn({ error: messageOf(problem) }, 'bus'),

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Bus, connectJetStreamBus } from '../bus/mod.ts';
 import type { FleetConfig } from '../events/mod.ts';
+import { busLogin, noBusLogin } from './busLogin.ts';
 import { type ConfigProblem, formatProblem } from './config.ts';
 import { watchConfig } from './configSource.ts';
 import { freePort } from './freePort.ts';
@@ -69,6 +70,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const natsUrl = options.natsUrl ?? nats?.server.url ?? '';
   const bus = await connectJetStreamBus({
     servers: natsUrl.split(','),
+    ...(nats ? {} : await busLogin({ ...process.env, ...options.env })),
     source: '/nemuri/supervisor',
     name: 'supervisor',
     onProblem: (problem) => onLine('supervisor', `bus: ${problem.message}`),
@@ -137,6 +139,7 @@ function serviceSpec(
       join(options.distDir, 'services', name, 'main.js'),
     env: {
       ...options.env,
+      ...(options.natsUrl ? {} : noBusLogin),
       NEMURI_NATS_URL: natsUrl,
       NEMURI_NAME: name,
       ...(name === 'proxy' ? { NEMURI_LISTEN: options.listen } : {}),

@@ -168,7 +168,7 @@ test('the power service asks an agent; nobody else does, and no agent answers fo
 async function subscribeRefused(name: string, subject: string): Promise<boolean> {
   const connection = await rawAs(name);
   return new Promise((resolve) => {
-    connection.subscribe(subject, { callback: (error) => error && resolve(true) });
+    connection.subscribe(subject, { callback: (error) => void (error && resolve(true)) });
     connection.flush().then(() => resolve(false));
   });
 }

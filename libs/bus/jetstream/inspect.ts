@@ -3,7 +3,8 @@ import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type StreamName, streams } from '../../events/mod.ts';
 import { messageOf } from '../problems.ts';
-import { accessOf, inboxPrefixOf } from './credentials.ts';
+import { loginOf } from './credentials.ts';
+import type { BusLogin } from './options.ts';
 import { snapshotBucket } from './streams.ts';
 
 export interface StreamFacts {
@@ -32,7 +33,7 @@ export interface BusFacts {
   readonly jetStreamProblem?: string;
 }
 
-export interface InspectOptions {
+export interface InspectOptions extends BusLogin {
   readonly servers: readonly string[];
   readonly timeoutMs: number;
   readonly nowMs: () => number;
@@ -42,11 +43,10 @@ export interface InspectOptions {
  * Looks at the bus once, and creates nothing but one snapshot by which its clock is read.
  * @throws Error when it can't be reached within `timeoutMs`, or refuses us.
  */
-export async function inspectBus({ servers, timeoutMs, nowMs }: InspectOptions): Promise<BusFacts> {
-  const access = accessOf(servers);
+export async function inspectBus(options: InspectOptions): Promise<BusFacts> {
+  const { timeoutMs, nowMs } = options;
   const connection = await connect({
-    ...access,
-    ...inboxPrefixOf(access.user),
+    ...loginOf(options),
     name: 'doctor',
     timeout: timeoutMs,
     reconnect: false,

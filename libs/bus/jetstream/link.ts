@@ -3,7 +3,7 @@ import type { KV } from '@nats-io/kv';
 import { AuthorizationError, connect, createInbox, type NatsConnection } from '@nats-io/transport-node';
 import { BusClosedError, BusTimeoutError } from '../bus.ts';
 import { messageOf } from '../problems.ts';
-import { accessOf, inboxPrefixOf } from './credentials.ts';
+import { loginOf } from './credentials.ts';
 import { type JetStreamBusOptions, requestTimeoutMs, retryMs } from './options.ts';
 import { ensureStreams, openSnapshotBucket, StreamRefusedError } from './streams.ts';
 
@@ -228,17 +228,6 @@ async function openSession(nc: NatsConnection, options: JetStreamBusOptions): Pr
   await ensureStreams(manager, limits);
   const newInbox = () => createInbox(loginOf(options).inboxPrefix);
   return { nc, js, manager, snapshots: await openSnapshotBucket(js, limits), newInbox };
-}
-
-/** Where to connect, as whom, how, and on which inboxes we are answered. */
-function loginOf({ servers, user, password, token, tls }: JetStreamBusOptions) {
-  const access = {
-    ...accessOf(servers),
-    ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { pass: password }),
-    ...(token === undefined ? {} : { token }),
-  };
-  return { ...access, ...inboxPrefixOf(access.user), ...(tls === undefined ? {} : { tls }) };
 }
 
 /** The client's own waiting for a first connection can't be ended by closing; this can. */

@@ -1,17 +1,22 @@
 import type { TlsOptions } from '@nats-io/transport-node';
 import type { StreamLimits } from '../bus.ts';
 
-export interface JetStreamBusOptions {
+/** As whom and how we connect; what is left out is taken from the URL. */
+export interface BusLogin {
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+  /** Given, even empty: nothing is sent but over TLS. */
+  readonly tls?: TlsOptions | undefined;
+}
+
+export interface JetStreamBusOptions extends BusLogin {
   /** `nats://host:port` or `host:port`, one or several of one cluster. */
   readonly servers: string | readonly string[];
   /** `ce-source` of every event published through this bus. */
   readonly source: string;
   /** The connection's name in the server's lists; default: the source. */
   readonly name?: string;
-  readonly user?: string;
-  readonly password?: string;
-  readonly token?: string;
-  readonly tls?: TlsOptions;
   /** Epoch milliseconds, for `ce-time` and `lostSinceMs`. */
   readonly now?: () => number;
   /** Gives each event its id; default: random UUIDs. */
