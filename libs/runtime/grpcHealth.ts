@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type ClientHttp2Session, connect } from 'node:http2';
+import { addressGuard } from './addressGuard.ts';
 import { BadAnswerError } from './rawHttp.ts';
 
 /** https://github.com/grpc/grpc/blob/master/doc/health-checking.md */
@@ -67,7 +68,7 @@ export async function checkGrpcHealth(
   timeoutMs: number,
 ): Promise<{ readonly serving: boolean; readonly detail: string }> {
   const signal = AbortSignal.timeout(timeoutMs);
-  const session = connect(url, tls);
+  const session = connect(url, { ...tls, ...addressGuard.target(new URL(url).hostname) });
   try {
     return await Promise.race([ask(session, service, signal), failureOf(session, signal)]);
   } catch (error) {

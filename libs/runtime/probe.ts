@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { HealthCheckConfig } from '../events/mod.ts';
+import { addressGuard } from './addressGuard.ts';
 import { messageOf } from './errors.ts';
 import { checkGrpcHealth } from './grpcHealth.ts';
 import { bodyOf, containsExpected, type HttpHead, maxBodyBytes, parseHead } from './rawHttp.ts';
@@ -70,7 +71,7 @@ function outcomeOf(url: string, probe: ProbeConfig): (timeoutMs: number) => Prom
   const host = target.hostname.replace(/^\[|\]$/g, '');
   const isTls = target.protocol === 'https:';
   const port = Number(target.port || (isTls ? 443 : 80));
-  const open = () => connectTcp({ host, port, noDelay: true });
+  const open = () => connectTcp({ host, port, noDelay: true, ...addressGuard.target(host) });
   if (probe.kind === 'tcp') return (timeoutMs) => connectOnce(open(), timeoutMs);
   const tls = tlsOptions(host, probe);
   if (probe.kind === 'grpc') {
@@ -86,7 +87,7 @@ function outcomeOf(url: string, probe: ProbeConfig): (timeoutMs: number) => Prom
   const request = requestOf(target, probe);
   return async (timeoutMs) => {
     if (!isTls) return askOnce(open(), 'connect', request, probe, timeoutMs);
-    const socket = connectTls({ host, port, ...(await tls()) });
+    const socket = connectTls({ host, port, ...(await tls()), ...addressGuard.target(host) });
     return askOnce(socket, 'secureConnect', request, probe, timeoutMs);
   };
 }

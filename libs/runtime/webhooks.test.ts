@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { until } from '../bus/testing/until.ts';
 import { eventOf, fleetConfig } from '../domain/testing/builders.ts';
 import { parseConfig } from './config.ts';
 import { createWebhooks, structuredEvent, type Webhooks } from './webhooks.ts';
@@ -156,4 +157,11 @@ test('a webhook that waits for no event there is, or hides a password in its URL
 test('a trace goes along', () => {
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
   expect(JSON.parse(structuredEvent({ ...quarantined, traceparent }))).toMatchObject({ traceparent });
+});
+
+test('is never sent to a metadata service', async () => {
+  configure({ url: 'http://169.254.169.254/hook' }, { maxTries: 1 });
+  hooks.notify(eventOf('ServerQuarantined'));
+  await until(() => warnings.length > 0);
+  expect(warnings).toMatchObject([{ problem: expect.stringContaining('NEMURI_ALLOW_ADDRESSES') }]);
 });

@@ -1,6 +1,8 @@
 import { createHmac } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Agent, fetch } from 'undici';
 import { type FleetConfig, type RecordedEvent, typeNameOf } from '../events/mod.ts';
+import { addressGuard } from './addressGuard.ts';
 import { messageOf } from './errors.ts';
 import type { Logger } from './log.ts';
 
@@ -60,12 +62,13 @@ interface Line {
 /** Posts events to webhooks, each in its own line, in order, again with growing distance while it fails. */
 export function createWebhooks(options: WebhooksOptions): Webhooks {
   const { log } = options;
+  const dispatcher = new Agent({ connect: { lookup: addressGuard.lookup } });
   const abort = new AbortController();
   const lines = new Map<string, Line>();
 
   const work = async (line: Line) => {
     for (let event = line.waiting[0]; event && !abort.signal.aborted; event = line.waiting[0]) {
-      await deliver(options, line, event, abort.signal);
+      await deliver({ ...options, dispatcher }, line, event, abort.signal);
       if (line.waiting[0] === event) line.waiting.shift();
     }
   };
@@ -99,13 +102,14 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     async stop() {
       abort.abort();
       await Promise.all([...lines.values()].map(({ working }) => working));
+      await dispatcher.destroy();
     },
   };
 }
 
 /** Tries until it is taken, given up, or of no use. A 4xx other than 408 and 429 will not change by itself. */
 async function deliver(
-  { readSecret, log, nowMs, random }: WebhooksOptions,
+  { readSecret, log, nowMs, random, dispatcher }: WebhooksOptions & { readonly dispatcher: Agent },
   line: Line,
   event: RecordedEvent,
   signal: AbortSignal,
@@ -124,7 +128,10 @@ async function deliver(
         headers['nemuri-signature'] = signatureOf(await readSecret(webhook.secret), body, nowMs());
       }
       const within = AbortSignal.any([signal, AbortSignal.timeout(settings.timeoutMs)]);
-      const response = await fetch(url, { method: 'POST', headers, body, signal: within, redirect: 'error' });
+      const refusal = addressGuard.refusalOf(new URL(url).hostname);
+      if (refusal) throw refusal;
+      const asked = { method: 'POST', headers, body, signal: within, redirect: 'error', dispatcher } as const;
+      const response = await fetch(url, asked);
       await response.body?.cancel();
       if (response.ok) return;
       problem = `status ${response.status}`;

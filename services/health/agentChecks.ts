@@ -9,6 +9,7 @@ import {
   serverViewOf,
   withAnswer,
 } from '../../libs/domain/mod.ts';
+import { addressGuard } from '../../libs/runtime/addressGuard.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
@@ -79,7 +80,7 @@ export function askAgentChecks(
 function askOnce(host: string, port: number, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = '';
-    const socket = connect({ host, port });
+    const socket = connect({ host, port, ...addressGuard.target(host) });
     const timer = setTimeout(() => socket.destroy(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => {

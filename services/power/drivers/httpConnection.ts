@@ -3,6 +3,7 @@ import { TLSSocket } from 'node:tls';
 import { context, propagation, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { Agent, buildConnector } from 'undici';
 import type { RedfishMethod } from '../../../libs/events/mod.ts';
+import { addressGuard } from '../../../libs/runtime/addressGuard.ts';
 import { DriverError } from './driver.ts';
 import { type Answer, isLostConnection, kindOfConnectionError } from './redfishOutcome.ts';
 import { codeOf } from './secretKeeper.ts';
@@ -63,6 +64,7 @@ async function createAgent(settings: ConnectionSettings): Promise<Agent> {
   const ca = tls?.caFile === undefined ? undefined : await readCa(tls.caFile, settings.serverName);
   const connect = buildConnector({
     timeout: requestTimeoutMs,
+    lookup: addressGuard.lookup,
     // Written out either way, so that NODE_TLS_REJECT_UNAUTHORIZED has no say. A pinned certificate needs no CA.
     rejectUnauthorized: tls?.insecure !== true && (tls?.fingerprint256 === undefined || ca !== undefined),
     // A resumed TLS session may show no certificate to compare.
@@ -146,6 +148,8 @@ export function createConnection(settings: ConnectionSettings): Connection {
   }
 
   async function exchange(request: Request, signal: AbortSignal, caller: AbortSignal): Promise<Answer> {
+    const refusal = addressGuard.refusalOf(new URL(origin).hostname);
+    if (refusal) throw refusal;
     const dispatcher = await getAgent();
     caller.throwIfAborted();
     const response = await dispatcher.request({

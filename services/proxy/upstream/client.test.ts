@@ -163,3 +163,12 @@ test('what is not HTTP is a failure, and its connection is not used again', asyn
   expect(await send()).toEqual(answered);
   expect(seen).toEqual([0, 1]);
 });
+
+test('connects to no metadata service', async () => {
+  client = createUpstreamClient('http://169.254.169.254', bounds);
+  expect(await send()).toMatchObject({
+    kind: 'error',
+    at: 'connect',
+    message: expect.stringContaining('NEMURI_ALLOW_ADDRESSES'),
+  });
+});

@@ -1,5 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { addressGuard } from '../../../libs/runtime/addressGuard.ts';
 import type { RequestBody } from '../body.ts';
 import { writeSoon } from '../writeSoon.ts';
 import { createResponseParser, type ParserBounds, type ResponseEvents } from './responseParser.ts';
@@ -261,7 +262,8 @@ function failedAt(error: Error | undefined, connected: boolean, answering: boole
 
 function dial({ host, port, tls }: Target, onBytes: (length: number, bytes: Uint8Array) => boolean): Socket {
   if (!tls) {
-    return connectTcp({ host, port, noDelay: true, onread: { buffer: sharedReads, callback: onBytes } });
+    const onread = { buffer: sharedReads, callback: onBytes };
+    return connectTcp({ host, port, noDelay: true, onread, ...addressGuard.target(host) });
   }
   const servername = /^[\d.]+$|:/.test(host) ? undefined : host;
   const socket = connectTls({
@@ -270,6 +272,7 @@ function dial({ host, port, tls }: Target, onBytes: (length: number, bytes: Uint
     ALPNProtocols: ['http/1.1'],
     ...(servername ? { servername } : {}),
     ...tls,
+    ...addressGuard.target(host),
   });
   socket.setNoDelay(true);
   socket.on('data', (chunk: Buffer) => onBytes(chunk.length, chunk));

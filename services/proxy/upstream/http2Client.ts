@@ -6,6 +6,7 @@ import {
   type IncomingHttpHeaders,
   type IncomingHttpStatusHeader,
 } from 'node:http2';
+import { addressGuard } from '../../../libs/runtime/addressGuard.ts';
 import type { ClientBounds, UpstreamClient } from './client.ts';
 import type { Call, FailedAt, TlsOptions, UpstreamRequest } from './connection.ts';
 
@@ -30,12 +31,12 @@ const connectionWindowBytes = 4 * 1024 * 1024;
  * @param url `http:` or `https:`, host and port; what follows them is not used.
  */
 export function createHttp2Client(url: string, bounds: ClientBounds, tls: TlsOptions = {}): UpstreamClient {
-  const { origin, protocol } = new URL(url);
+  const { origin, protocol, hostname } = new URL(url);
   const sessions = new Set<Session>();
   let closed = false;
 
   const open = (): Session => {
-    const http2 = connect(origin, { maxSessionMemory: 64, ...tls });
+    const http2 = connect(origin, { maxSessionMemory: 64, ...tls, ...addressGuard.target(hostname) });
     const session: Session = { http2, streams: 0, connected: false, leaving: false };
     sessions.add(session);
     const timer = setTimeout(() => http2.destroy(new Error('connect time-out')), bounds.connectTimeoutMs);
