@@ -75,19 +75,28 @@ export interface TraceStore {
 const maxTraces = 500;
 const maxSpans = 500;
 const maxAttributes = 32;
+const maxEvents = 64;
 const maxTextChars = 500;
+/** Of all that is kept, as JSON. */
+const maxKeptChars = 32 * 1_024 * 1_024;
 const listed = 100;
 
 /** Keeps the last traces. Those that tell of a wait or a wake outlive the ordinary. */
 export function createTraceStore(): TraceStore {
   const traces = new Map<string, Map<string, Span>>();
+  const charsOf = new Map<string, number>();
+  let keptChars = 0;
 
   const makeRoom = () => {
-    if (traces.size <= maxTraces) return;
-    const ids = [...traces.keys()];
-    const ordinary = ids.find((id) => !isTelling([...(traces.get(id)?.values() ?? [])]));
-    const first = ordinary ?? ids[0];
-    if (first !== undefined) traces.delete(first);
+    while (traces.size > maxTraces || keptChars > maxKeptChars) {
+      const ids = [...traces.keys()];
+      const ordinary = ids.find((id) => !isTelling([...(traces.get(id)?.values() ?? [])]));
+      const first = ordinary ?? ids[0];
+      if (first === undefined) return;
+      traces.delete(first);
+      keptChars -= charsOf.get(first) ?? 0;
+      charsOf.delete(first);
+    }
   };
   return {
     add({ resourceSpans = [] }) {
@@ -96,9 +105,13 @@ export function createTraceStore(): TraceStore {
         for (const span of scopeSpans.flatMap(({ spans = [] }) => spans)) {
           const known = traces.get(span.traceId) ?? new Map<string, Span>();
           if (known.size >= maxSpans) continue;
-          known.set(span.spanId, spanOf(span, service));
-          if (traces.has(span.traceId)) continue;
+          const kept = spanOf(span, service);
+          const chars = JSON.stringify(kept).length;
+          known.set(span.spanId, kept);
           traces.set(span.traceId, known);
+          // One that is sent twice is counted twice: rather too much than too little.
+          charsOf.set(span.traceId, (charsOf.get(span.traceId) ?? 0) + chars);
+          keptChars += chars;
           makeRoom();
         }
       }
@@ -171,14 +184,21 @@ function spanOf(span: OtlpSpan, service: string): Span {
     service: service.replace(/^nemuri-/, ''),
     startMs: msOf(span.startTimeUnixNano),
     endMs: msOf(span.endTimeUnixNano),
-    ...(isError ? { error: status?.message || 'failed' } : {}),
+    ...(isError ? { error: cut(status?.message || 'failed') } : {}),
     attributes: textsOf(span.attributes),
-    events: (span.events ?? []).map(({ timeUnixNano, name }) => ({ timeMs: msOf(timeUnixNano), name })),
+    events: (span.events ?? [])
+      .slice(0, maxEvents)
+      .map(({ timeUnixNano, name }) => ({ timeMs: msOf(timeUnixNano), name })),
   };
 }
 
 function msOf(nanos: string | number): number {
   return Number(nanos) / 1_000_000;
+}
+
+/** A copy: a slice would keep the whole of what it was cut from. */
+function cut(text: string): string {
+  return text.length <= maxTextChars ? text : Buffer.from(text.slice(0, maxTextChars)).toString();
 }
 
 function textsOf(attributes: Static<typeof Attributes> = []): Record<string, string> {
@@ -187,7 +207,7 @@ function textsOf(attributes: Static<typeof Attributes> = []): Record<string, str
     const { stringValue, intValue, doubleValue, boolValue, arrayValue } = value ?? {};
     const plain = stringValue ?? intValue ?? doubleValue ?? boolValue;
     const text = plain === undefined ? JSON.stringify(arrayValue?.values ?? '') : String(plain);
-    texts[key] = text.slice(0, maxTextChars);
+    texts[cut(key)] = cut(text);
   }
   return texts;
 }
