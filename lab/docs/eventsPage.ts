@@ -12,7 +12,13 @@ import {
 import { type SchemaNode, table, typeText } from './schemaText.ts';
 
 /** Whoever stands in a subject, in braces. */
-const placeholders = { server: '{server}', pool: '{pool}', proxy: '{proxy}', prober: '{prober}' };
+const placeholders = {
+  server: '{server}',
+  pool: '{pool}',
+  proxy: '{proxy}',
+  prober: '{prober}',
+  service: '{service}',
+};
 
 /** The subject of an event with its variable tokens in braces: `nemuri.state.{server}.power`. */
 export function addressOf(type: EventType): string {

@@ -69,6 +69,8 @@ export const eventDescriptions: { readonly [T in EventType]: string } = {
 /** By the name of a field, wherever it stands; `Event.field` where one event means something else by it. */
 export const fieldDescriptions: Readonly<Record<string, string>> = {
   agreed: 'The witnesses agree again',
+  configuredRps: 'What the configuration says, requests/s',
+  service: 'The service',
   alwaysOnWh: 'What the same load had drawn with every server on, by the energy model',
   arrivals: 'Requests that came in the interval',
   asleepForMs: 'How long it had been asleep',
