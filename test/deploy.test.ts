@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse, parseAllDocuments } from 'yaml';
 import { isEventType } from '../libs/events/mod.ts';
 import {
   type MetricDefinition,
@@ -77,4 +78,154 @@ test('an unknown metric, label or event is found', () => {
   expect(unknownIn('sum by (rack) (nemuri_parked{pool="x",colour="y"})')).toEqual(['rack', 'colour']);
   expect(unknownIn('nemuri_events_total{type="ServerWentAway"}')).toEqual(['ServerWentAway']);
   expect(unknownIn('up{job="nemuri"} == 0')).toEqual([]);
+});
+
+interface Container {
+  readonly image: string;
+  readonly command?: readonly string[];
+  readonly args?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly env?: readonly { readonly name: string }[];
+  readonly build?: string;
+  readonly volumes?: readonly string[];
+  readonly [key: string]: unknown;
+}
+
+const read = (path: string) => readFileSync(path, 'utf8');
+const composeFiles = ['docker-compose.yml', 'deploy/compose.production.yml'];
+const servicesOf = (file: string) =>
+  (parse(read(file), { merge: true }) as { services: Record<string, Container> }).services;
+
+const documents = parseAllDocuments(read('deploy/kubernetes.yaml')).map(
+  (document) => document.toJS() as { kind: string; metadata: { name: string }; spec?: PodOwner },
+);
+interface PodOwner {
+  readonly template?: {
+    readonly spec: { readonly securityContext: object; readonly containers: readonly Container[] };
+  };
+}
+const pods = documents.flatMap(({ metadata, spec }) =>
+  spec?.template ? [{ name: metadata.name, ...spec.template.spec }] : [],
+);
+
+/** Scripts that a deployment runs, from dist/, as their source. */
+function missingScripts(words: readonly string[]): string[] {
+  const scripts = words.filter((word) => /^[a-z/]+\.js$/.test(word));
+  return scripts.filter((script) => !existsSync(script.replace(/\.js$/, '.ts')));
+}
+
+const sources = ['libs', 'services', 'agent', 'cli', 'lab'].flatMap((folder) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
+    .map((path) => read(`${folder}/${path}`)),
+);
+const knownVariables = new Set(
+  sources.flatMap((text) => [...text.matchAll(/\b(NEMURI_[A-Z_]+|OTEL_[A-Z_]+)\b/g)].map(([name]) => name)),
+);
+const unknownVariables = (names: readonly string[]) =>
+  names.filter((name) => /^(NEMURI|OTEL)_/.test(name) && !knownVariables.has(name));
+
+/** Ours, and those of the images we take; `latest` is none. */
+const pinned = /^(nemuri(:[\d.]+)?|[a-z/-]+:v?\d+\.\d+(\.\d+)?(-alpine)?)$/;
+
+describe.each(composeFiles)('%s', (file) => {
+  const services = servicesOf(file);
+
+  test.each(Object.keys(services))('%s runs what there is, with variables that there are', (name) => {
+    const { command = [], environment = {}, image } = services[name] ?? { image: '' };
+    expect([missingScripts(command), unknownVariables(Object.keys(environment))]).toEqual([[], []]);
+    expect(image).toMatch(pinned);
+  });
+
+  test('ours run without root’s rights, on a file system that can not be written', () => {
+    const ours = Object.values(services).filter(({ image }) => image === 'nemuri');
+    expect(ours.length).toBeGreaterThan(5);
+    for (const service of ours)
+      expect(service).toMatchObject({
+        read_only: true,
+        cap_drop: ['ALL'],
+        security_opt: ['no-new-privileges:true'],
+      });
+    expect(read('Dockerfile')).toMatch(/^USER node$/m);
+  });
+
+  test('files that are mounted are there', () => {
+    const mounts = Object.values(services).flatMap(({ volumes = [] }) =>
+      volumes.map((one) => one.split(':')[0] ?? ''),
+    );
+    const paths = mounts.filter((path) => path.startsWith('.') && !/nemuri\.yaml$|secrets$/.test(path));
+    const folder = file.includes('/') ? 'deploy' : '.';
+    expect(paths.filter((path) => !existsSync(join(folder, path)))).toEqual([]);
+  });
+});
+
+test('production has every service of the demo but the rack and its load', () => {
+  const [demo = [], production = []] = composeFiles.map((file) =>
+    Object.entries(servicesOf(file)).flatMap(([name, { profiles }]) => (profiles ? [] : [name])),
+  );
+  expect([...production].sort()).toEqual(demo.filter((name) => name !== 'rack' && name !== 'load').sort());
+});
+
+test('Prometheus scrapes the services by their names and admin port', () => {
+  const { scrape_configs: scrapes } = parse(read('deploy/prometheus/prometheus.yaml')) as {
+    scrape_configs: { static_configs: { targets: string[] }[] }[];
+  };
+  const services = servicesOf('docker-compose.yml');
+  for (const target of scrapes.flatMap((one) => one.static_configs.flatMap(({ targets }) => targets))) {
+    const [name = '', port] = target.split(':');
+    expect(services[name]?.environment?.NEMURI_ADMIN_LISTEN).toBe(`0.0.0.0:${port}`);
+  }
+});
+
+describe('kubernetes.yaml', () => {
+  test.each(pods)('$name runs what there is, without rights', ({ securityContext, containers }) => {
+    expect(securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
+    for (const { args = [], env = [], image, securityContext: own } of containers) {
+      expect([missingScripts(args), unknownVariables(env.map(({ name }) => name))]).toEqual([[], []]);
+      expect(image).toMatch(pinned);
+      expect(own).toEqual({
+        readOnlyRootFilesystem: true,
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ['ALL'] },
+      });
+    }
+  });
+
+  test('has every service, and its own version', () => {
+    const services = readdirSync('services').filter((name) => existsSync(`services/${name}/main.ts`));
+    expect(pods.map(({ name }) => name).sort()).toEqual([...services, 'config', 'nats'].sort());
+    const { version } = JSON.parse(read('package.json')) as { version: string };
+    const images = pods.flatMap(({ containers }) => containers.map(({ image }) => image));
+    expect(new Set(images.filter((image) => image.startsWith('nemuri')))).toEqual(
+      new Set([`nemuri:${version}`]),
+    );
+  });
+
+  test('the same nats-server everywhere', () => {
+    const conf = read('deploy/nats/nats.conf');
+    const inCluster = documents.find(({ kind }) => kind === 'ConfigMap') as unknown as {
+      data: Record<string, string>;
+    };
+    const settings = (text: string) =>
+      text
+        .replace(/#.*$/gm, '')
+        .split('\n')
+        .map((line) => line.trim())
+        .filter(Boolean);
+    expect(settings(inCluster.data['nats.conf'] ?? '')).toEqual(settings(conf));
+  });
+});
+
+test('every unit starts a program that there is', () => {
+  const units = readdirSync('deploy/systemd').filter((name) => name.endsWith('.service'));
+  expect(units).toContain('nemuri@.service');
+  const services = readdirSync('services').filter((name) => existsSync(`services/${name}/main.ts`));
+  for (const unit of units) {
+    const text = read(`deploy/systemd/${unit}`);
+    const [, script = ''] = /^ExecStart=\/usr\/bin\/node \/opt\/nemuri\/dist\/(\S+)\.js/m.exec(text) ?? [];
+    const scripts = script.includes('%i') ? services.map((name) => script.replace('%i', name)) : [script];
+    expect([unit, scripts.filter((path) => !existsSync(`${path}.ts`))]).toEqual([unit, []]);
+    expect(unknownVariables([...text.matchAll(/\bNEMURI_[A-Z_]+/g)].map(([name]) => name))).toEqual([]);
+    expect(text).toContain('NoNewPrivileges=yes');
+  }
 });

@@ -6,6 +6,7 @@ const problemTable = {
   NEMURI_NO_ROUTE: { status: 404, title: 'No pool serves this host and path' },
   NEMURI_HOST_NOT_ALLOWED: { status: 421, title: 'This host is not served here' },
   NEMURI_BODY_TOO_LARGE: { status: 413, title: 'The request body is larger than this pool takes' },
+  NEMURI_HEADERS_TOO_LARGE: { status: 431, title: 'The header section is too large' },
   NEMURI_BAD_REQUEST: { status: 400, title: 'The request can not be forwarded' },
   NEMURI_UPSTREAM_FAILED: { status: 502, title: 'No server could answer this request' },
   NEMURI_NOT_CONFIGURED: { status: 503, title: 'The proxy has no configuration yet' },

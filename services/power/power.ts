@@ -80,6 +80,8 @@ export async function startPower(
       }),
     ),
   );
+  // The last thing that is waited for: no loop runs before the drivers are there.
+  const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const machines = createCrew((server) =>
     startMachine({
       server,
@@ -189,7 +191,6 @@ export async function startPower(
       onError: (error) => log.debug({ server, error: messageOf(error) }, 'meter reading dropped'),
     }),
   );
-  const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const keepUp = () => {
     drivers.configure(view.fleet.config);
     const servers = Object.keys(view.fleet.servers);

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProblemError } from '../../libs/runtime/errors.ts';
 import { endStream, fieldsOf, isGone, startAnswer, tellEarly } from './clientResponse.ts';
 import { writeCopy } from './copies.ts';
+import { flushLater } from './flushLater.ts';
 import type { Upstream } from './gate.ts';
 import type { Call, FailedAt, UpstreamHandler, UpstreamRequest } from './upstream/connection.ts';
 import type { ResponseHead } from './upstream/responseHead.ts';
@@ -55,6 +56,7 @@ export function attempt(options: AttemptOptions): void {
   let ended = false;
   /** Something of the answer is on its way to the client. */
   let flushed = false;
+  let flushing = false;
   /** Closes an answer that lasts, when its server goes to sleep. */
   let close: (() => void) | undefined;
 
@@ -79,6 +81,10 @@ export function attempt(options: AttemptOptions): void {
     if (close) upstream.streams.delete(close);
     onOutcome(outcome);
   };
+  const flush = () => {
+    if (!flushed && !isGone(response)) response.flushHeaders();
+    flushed = true;
+  };
   const handler: UpstreamHandler = {
     onInformational: (head) => tellEarly(options.asked, response, head),
     onHead(head) {
@@ -96,9 +102,9 @@ export function attempt(options: AttemptOptions): void {
       }
     },
     onQuiet() {
-      if (flushed || status === 0 || isGone(response)) return;
-      flushed = true;
-      response.flushHeaders();
+      if (flushed || flushing || status === 0) return;
+      flushing = true;
+      flushLater(flush);
     },
     onBodySent(bytes) {
       upstream.meter.totals.requestBytes += bytes;
@@ -119,6 +125,7 @@ export function attempt(options: AttemptOptions): void {
       writeCopy(chunk, write);
     },
     onEnd(trailers) {
+      flushed = true;
       if (!ended && !isGone(response)) {
         if (trailers.length > 0) response.addTrailers(fieldsOf(trailers));
         response.end();

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ServerHttp2Stream } from 'node:http2';
+import { constants, type ServerHttp2Stream } from 'node:http2';
 import { type RequestHeaders, responseHeaders } from './headers.ts';
 import type { ResponseHead } from './upstream/responseHead.ts';
 
@@ -17,6 +17,17 @@ export function announcesBody(request: IncomingMessage, headers: RequestHeaders)
   const { stream } = request as Http2Parts;
   if (stream) return !stream.endAfterHeaders;
   return headers.chunked || (headers.contentLength ?? 0) > 0;
+}
+
+/**
+ * Ends a request of HTTP/2 whose body stops coming for so long (Node's own time-outs see HTTP/1.1 to it).
+ * @returns what is called when the body has come.
+ */
+export function boundSilence(request: IncomingMessage, silenceMs: number): () => void {
+  const { stream } = request as Http2Parts;
+  if (!stream) return () => undefined;
+  stream.setTimeout(silenceMs, () => stream.close(constants.NGHTTP2_CANCEL));
+  return () => stream.setTimeout(0);
 }
 
 /** Nobody can get this answer any more. */

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
+import { type ClientHttp2Session, connect as connectHttp2, createSecureServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import { createCertificates } from './testing/certificate.ts';
@@ -270,3 +272,36 @@ test('a TLS client that dribbles its headers gets 408', async () => {
   for await (const chunk of socket) answer += chunk;
   expect(answer).toMatch(/^HTTP\/1\.1 408 /);
 });
+
+test.each(['http1', 'http2'] as const)(
+  '%s to a server by TLS: its own CA is trusted, another is not',
+  async (protocol) => {
+    const own = await certificates.make('origin.example');
+    const other = await certificates.make('other.example');
+    const origin = createSecureServer(
+      { allowHTTP1: true, cert: readFileSync(own.certificateFile), key: readFileSync(own.keyFile) },
+      (request, response) => response.end(`by ${request.httpVersion}`),
+    );
+    origin.listen(0, '127.0.0.1');
+    await once(origin, 'listening');
+    try {
+      const { port } = origin.address() as AddressInfo;
+      const start = async (caFile: string) => {
+        const forwarding = { protocol, tlsServerName: 'origin.example', caFile };
+        const config = configOf([port], { forwarding, parking: { maxWaitMs: 500 } });
+        const { s1 } = config.servers;
+        if (s1) s1.url = `https://127.0.0.1:${port}`;
+        await site.start(config);
+        await site.ready('s1');
+        return site.talk(lastGet);
+      };
+      expect(await start(own.certificateFile)).toMatch(
+        protocol === 'http1' ? /by 1\.1$/ : /by 2\.0\r\n0\r\n\r\n$/,
+      );
+      await site.stopProxy();
+      expect(await start(other.certificateFile)).toMatch(/^HTTP\/1\.1 503 /);
+    } finally {
+      origin.close();
+    }
+  },
+);

@@ -7,15 +7,13 @@ import { acceptProxied, type ProxiedRules } from './acceptProxied.ts';
 import { fieldsOf } from './clientResponse.ts';
 import type { Upstream } from './gate.ts';
 import { readHeaders, viaName } from './headers.ts';
-import { trustRule } from './refusals.ts';
+import { maxHeaderBytes, trustRule } from './refusals.ts';
 import { startTlsListener, type TlsSettings } from './tls.ts';
 
 /** Stands for "a server of the pool" where the plug-in asks for an address before one is chosen. */
 const anyUpstream = 'http://pool.invalid';
 /** How often Node looks for clients that are too slow. */
 const slowClientCheckMs = 1_000;
-/** Of a request's header section: more is answered 431. */
-const maxHeaderBytes = 16_384;
 
 declare module 'fastify' {
   interface FastifyRequest {

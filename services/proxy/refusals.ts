@@ -11,6 +11,9 @@ const dotSegment = /^(?:\.|%2e){1,2}$/i;
 /** A name, an IPv4 address, or an IPv6 address in brackets; with a port or without. */
 const hostPattern = /^(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
+/** Of a request's header section: more is answered 431, by Node or, in HTTP/2, by us. */
+export const maxHeaderBytes = 16_384;
+
 /** The rules of the clients' side, compiled. */
 export interface ClientRules {
   /** Why a request is not carried to any server; undefined: it may be. */
@@ -34,7 +37,10 @@ export function compileClientRules(settings: FleetConfig['proxy']): ClientRules 
   const trusts = trustRule(trustedProxies);
   return {
     forwardedHeader,
-    refusalOf(target, { host, ambiguous }, httpVersion) {
+    refusalOf(target, { host, ambiguous, lines }, httpVersion) {
+      if (lines.length > maxHeaderBytes) {
+        return problemOf('NEMURI_HEADERS_TOO_LARGE', `At most ${maxHeaderBytes} bytes.`);
+      }
       if (host === undefined && httpVersion !== '1.0') return problemOf('NEMURI_BAD_REQUEST', 'No Host.');
       const detail = malformed(target, host, ambiguous);
       if (detail !== undefined) return problemOf('NEMURI_BAD_REQUEST', detail);

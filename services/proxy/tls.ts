@@ -9,6 +9,7 @@ import type { FleetConfig } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { parseListen } from '../../libs/runtime/service.ts';
 import { acceptProxied, type ProxiedRules } from './acceptProxied.ts';
+import { maxHeaderBytes } from './refusals.ts';
 
 export interface TlsSettings {
   readonly host: string;
@@ -64,8 +65,6 @@ export interface TlsListener {
 }
 
 const watchIntervalMs = 1_000;
-/** Of a request's header section; more is an error of its connection. */
-const maxHeaderBytes = 16_384;
 const handshakeTimeoutMs = 10_000;
 /** Requests at once on one connection. */
 const maxConcurrentStreams = 250;

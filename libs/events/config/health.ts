@@ -1,17 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { durationMs, SecretReference, settings, strictObject } from './shared.ts';
-
-const tls = {
-  tlsServerName: Type.Optional(
-    Type.String({
-      minLength: 1,
-      description: 'Name asked for and verified by TLS; default: the host of the url',
-    }),
-  ),
-  caFile: Type.Optional(
-    Type.String({ minLength: 1, description: 'PEM file of the CA; default: those of the system' }),
-  ),
-};
+import { durationMs, SecretReference, serverTls, settings, strictObject } from './shared.ts';
 
 const HttpProbeSchema = strictObject({
   kind: Type.Literal('http'),
@@ -52,13 +40,13 @@ const HttpProbeSchema = strictObject({
       description: 'Text in the first 64 KiB of the body; * stands for anything in between',
     }),
   ),
-  ...tls,
+  ...serverTls,
 });
 const GrpcProbeSchema = strictObject(
   {
     kind: Type.Literal('grpc'),
     service: Type.String({ maxLength: 100, default: '', description: 'Empty: the whole server' }),
-    ...tls,
+    ...serverTls,
   },
   { description: 'grpc.health.v1.Health/Check' },
 );

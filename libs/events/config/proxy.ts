@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { durationMs, settings, strictObject } from './shared.ts';
+import { durationMs, serverTls, settings, strictObject } from './shared.ts';
 
 const knownMonitors = [
   'bot/',
@@ -68,6 +68,7 @@ export const ForwardingSchema = settings(
       description:
         'What the servers are spoken to; http2 for gRPC (by TLS and ALPN when the url is https, else h2c)',
     }),
+    ...serverTls,
     connectTimeoutMs: durationMs(2_000, 'TCP connect to a server'),
     responseTimeoutMs: durationMs(60_000, 'From the request to the response headers'),
     idleTimeoutMs: durationMs(60_000, 'Silence between two parts of a response body'),

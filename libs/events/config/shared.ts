@@ -36,3 +36,16 @@ export const SecretReference = Type.String({
   pattern: SecretPattern,
   description: 'Where the secret is, never the secret: env:NAME or file:/path',
 });
+
+/** How a server that is spoken to by TLS is known. */
+export const serverTls = {
+  tlsServerName: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: 'Name asked for and verified by TLS; default: the host of the url',
+    }),
+  ),
+  caFile: Type.Optional(
+    Type.String({ minLength: 1, description: 'PEM file of the CA; default: those of the system' }),
+  ),
+};

@@ -47,6 +47,7 @@ const savings = createSavings();
 
 function draw() {
   isDrawing = false;
+  byId('main').classList.remove('isWaiting');
   const { past } = time;
   const atMs = nowMs();
   const tiles = tilesOf(state, pool);

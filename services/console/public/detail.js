@@ -4,7 +4,7 @@ import { eventLine } from './history.js';
 import { rateText, whenText, whyText } from './rack.js';
 import { confirmAction, factTable, openSheet } from './sheet.js';
 import { openTrace } from './traces.js';
-import { t } from './words.js';
+import { knows, t } from './words.js';
 
 /** The actions that make sense on a server as it is. */
 export function serverVerbs(tile) {
@@ -82,7 +82,9 @@ export async function openFact(sequence, { nowMs, session, onShowThen }) {
   const body = openSheet(t('factTitle', { sequence: event.sequence, type: event.type }));
   const { data } = event;
   const sentence = data.reason ?? data.evidence ?? data.verdict ?? data.error;
+  const gloss = `gloss.${event.type}`;
   if (sentence) body.append(el('p', { class: 'lead', lang: 'en', text: sentence }));
+  else if (knows(gloss)) body.append(el('p', { class: 'lead', text: t(gloss) }));
   const traceId = event.traceparent?.split('-')[1];
   const showThen = () => {
     byId('sheet').close();

@@ -5,6 +5,7 @@ import {
   type FailedAt,
   openConnection,
   type Target,
+  type TlsOptions,
   type UpstreamHandler,
   type UpstreamRequest,
 } from './connection.ts';
@@ -28,8 +29,12 @@ const longestCheckMs = 500;
 const shortestCheckMs = 5;
 
 /** @param url `http:` or `https:`, host and port; what follows them is not used. */
-export function createUpstreamClient(url: string, bounds: ClientBounds): UpstreamClient {
-  const target = targetOf(url);
+export function createUpstreamClient(
+  url: string,
+  bounds: ClientBounds,
+  tls: TlsOptions = {},
+): UpstreamClient {
+  const target = targetOf(url, tls);
   const all = new Set<Connection>();
   const idle: Connection[] = [];
   let pending = 0;
@@ -91,10 +96,11 @@ export function createUpstreamClient(url: string, bounds: ClientBounds): Upstrea
   };
 }
 
-function targetOf(url: string): Target {
+function targetOf(url: string, options: TlsOptions): Target {
   const { protocol, hostname, port } = new URL(url);
   const tls = protocol === 'https:';
-  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || (tls ? 443 : 80)), tls };
+  const host = hostname.replace(/^\[|\]$/g, '');
+  return { host, port: Number(port || (tls ? 443 : 80)), tls: tls ? options : undefined };
 }
 
 function checkIntervalMs(bounds: ClientBounds): number {

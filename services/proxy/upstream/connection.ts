@@ -33,10 +33,17 @@ export interface ConnectionBounds extends ParserBounds {
   readonly idleTimeoutMs: number;
 }
 
+/** Beside the defaults: the host's name, and the system's CAs. */
+export interface TlsOptions {
+  readonly servername?: string;
+  readonly ca?: string[];
+}
+
 export interface Target {
   readonly host: string;
   readonly port: number;
-  readonly tls: boolean;
+  /** Undefined: in plain. */
+  readonly tls: TlsOptions | undefined;
 }
 
 /** A request under way. */
@@ -262,6 +269,7 @@ function dial({ host, port, tls }: Target, onBytes: (length: number, bytes: Uint
     port,
     ALPNProtocols: ['http/1.1'],
     ...(servername ? { servername } : {}),
+    ...tls,
   });
   socket.setNoDelay(true);
   socket.on('data', (chunk: Buffer) => onBytes(chunk.length, chunk));

@@ -7,7 +7,7 @@ import {
   type IncomingHttpStatusHeader,
 } from 'node:http2';
 import type { ClientBounds, UpstreamClient } from './client.ts';
-import type { Call, FailedAt, UpstreamRequest } from './connection.ts';
+import type { Call, FailedAt, TlsOptions, UpstreamRequest } from './connection.ts';
 
 /** One connection to a server, with the streams open on it. */
 interface Session {
@@ -29,13 +29,13 @@ const connectionWindowBytes = 4 * 1024 * 1024;
  * The connections to one server that speaks HTTP/2 (RFC 9113): over TLS by ALPN, in plain by prior knowledge.
  * @param url `http:` or `https:`, host and port; what follows them is not used.
  */
-export function createHttp2Client(url: string, bounds: ClientBounds): UpstreamClient {
+export function createHttp2Client(url: string, bounds: ClientBounds, tls: TlsOptions = {}): UpstreamClient {
   const { origin, protocol } = new URL(url);
   const sessions = new Set<Session>();
   let closed = false;
 
   const open = (): Session => {
-    const http2 = connect(origin, { maxSessionMemory: 64 });
+    const http2 = connect(origin, { maxSessionMemory: 64, ...tls });
     const session: Session = { http2, streams: 0, connected: false, leaving: false };
     sessions.add(session);
     const timer = setTimeout(() => http2.destroy(new Error('connect time-out')), bounds.connectTimeoutMs);
