@@ -107,6 +107,10 @@ export function openSimBus(options: SimBusOptions): { readonly bus: Bus; readonl
       }
     },
     lastSequence: (stream) => call(() => inner.lastSequence(stream)),
+    firstSequence: (stream) => call(() => inner.firstSequence(stream)),
+    sequenceAt: (stream, timeMs) => call(() => inner.sequenceAt(stream, timeMs)),
+    lastOn: (stream, subject) => call(() => inner.lastOn(stream, subject)),
+    limit: (limits) => call(() => inner.limit(limits)),
     loadSnapshot: (key) => call(() => inner.loadSnapshot(key)),
     saveSnapshot: (key, snapshot) => call(() => inner.saveSnapshot(key, snapshot)),
     ask: (server, question, timeoutMs) =>

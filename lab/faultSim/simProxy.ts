@@ -31,6 +31,7 @@ interface Request {
   readonly startedMs: number;
   readonly gate: Gate;
   sent: number;
+  isRetry: boolean;
 }
 
 type Outcome = 'answered' | 'notSent' | 'noAnswer' | 'timedOut';
@@ -55,6 +56,7 @@ export async function startSimProxy(options: SimProxyOptions): Promise<RunningPr
     const { gate } = request;
     if (ending === 'rejected') gate.meter.rejected += 1;
     countEnd(gate.meter, clock.monotonicMs() - request.startedMs, ending !== 'served');
+    if (request.isRetry) gate.endRetry();
     underWay.delete(request);
     options.onEnd(ending);
     if (underWay.size === 0) onIdle?.();
@@ -99,19 +101,26 @@ export async function startSimProxy(options: SimProxyOptions): Promise<RunningPr
       scheduler.after(1 + random() * 3 + request.holdMs, answer);
     } else finish(life === 'off' || life === 'dead' ? connectTimeoutMs : 3, 'notSent');
   };
+  const beginRetry = (request: Request) => {
+    if (!request.gate.beginRetry(request.isRetry)) return false;
+    request.isRetry = true;
+    return true;
+  };
   const onOutcome = (request: Request, upstream: Upstream, outcome: Outcome, latencyMs: number) => {
     const { gate } = request;
     countEnd(upstream.meter, latencyMs, outcome !== 'answered');
-    if (outcome === 'answered') gate.learn(upstream, latencyMs);
-    if (outcome === 'notSent') {
-      const untilMs = gate.eject(upstream);
-      if (untilMs !== undefined) doors.onEjected(gate, upstream, untilMs, 'no connection');
+    if (outcome === 'answered') {
+      gate.learn(upstream, latencyMs);
+      upstream.failures = 0;
+    } else {
+      const untilMs = gate.eject(upstream, outcome === 'notSent' ? 'unreachable' : 'failing');
+      if (untilMs !== undefined) doors.onEjected(gate, upstream, untilMs, outcome);
     }
     gate.release(upstream);
     if (outcome === 'answered') return end(request, 'served');
     if (outcome !== 'notSent') request.sent += 1;
     const may = request.sent < gate.config.forwarding.maxAttempts;
-    if (may && (outcome === 'notSent' || gate.mayRetry())) next(request);
+    if (may && (outcome === 'notSent' || beginRetry(request))) next(request);
     else end(request, 'failed');
   };
 
@@ -125,7 +134,7 @@ export async function startSimProxy(options: SimProxyOptions): Promise<RunningPr
       const gate = doors.gates.get('web');
       if (!gate) return options.onEnd('noProxy');
       gate.meter.arrivals += 1;
-      const request = { holdMs, startedMs: clock.monotonicMs(), gate, sent: 0 };
+      const request = { holdMs, startedMs: clock.monotonicMs(), gate, sent: 0, isRetry: false };
       underWay.set(request, undefined);
       next(request);
     },

@@ -87,8 +87,11 @@ export type SubjectKind =
   | 'load'
   | 'probe'
   | 'meter'
+  | 'capacity'
   | 'energy'
-  | 'heartbeat';
+  | 'pool'
+  | 'heartbeat'
+  | 'lease';
 
 interface Definition<S extends TSchema> {
   readonly version: number;
@@ -111,6 +114,14 @@ export const catalog = {
     inputs: DecisionInputsSchema,
     forecastRps: Rate,
     validForMs: DurationMs,
+    reason: Reason,
+  }),
+
+  /** What a server sustains within the latency objective, learned from what it served; in the place of `configuredRps`. */
+  ServerCapacityLearned: define('capacity', {
+    ...server,
+    capacityRps: Rate,
+    configuredRps: Rate,
     reason: Reason,
   }),
 
@@ -179,8 +190,24 @@ export const catalog = {
   /** It is not counted as capacity until it has served again. */
   DrillFailed: define('power', { ...server, drillId: Id, reason: Reason }),
 
+  /**
+   * No decision within its lease, or no bus to hear it by: the power service wakes by itself. `reason` says what.
+   */
+  FailAwakeStarted: define('pool', {
+    pool: Name,
+    cause: Type.Union([Type.Literal('planner'), Type.Literal('bus')]),
+    lostForMs: DurationMs,
+    reason: Reason,
+  }),
+  /** The planner decides again. */
+  FailAwakeEnded: define('pool', { pool: Name, durationMs: DurationMs }),
+
   ServerBecameHealthy: define('health', { ...server, latencyMs: DurationMs, consecutive: Count }),
   ServerBecameUnhealthy: define('health', { ...server, reason: Reason, consecutive: Count }),
+  /** A proxy ejected it, and the probes say so too. */
+  EjectionConfirmed: define('health', { ...server, reason: Reason, consecutive: Count }),
+  /** A proxy ejected it, and it answers the probes well: whoever ejected it may send to it again. */
+  EjectionLifted: define('health', { ...server, consecutive: Count }),
   /** Off by its hardware and silent to a probe: the sleep is proven. */
   SleepVerified: define('health', { ...server, evidence: Reason }),
   /** It answers while its hardware says off. */
@@ -296,6 +323,18 @@ export const catalog = {
     /** Parts of the control plane that can't be reached from this server, in words. */
     unreachable: Type.Array(Type.String({ maxLength: 200 }), { maxItems: 64 }),
   }),
+  /**
+   * This replica of a service leads until `leaseMs` after it said so, unless it says so again; `term` counts the
+   * changes of leader. `released`: it leads no more.
+   */
+  LeaseHeld: define('lease', {
+    service: Name,
+    replica: Name,
+    instance: Id,
+    term: Count,
+    leaseMs: DurationMs,
+    released: Type.Boolean(),
+  }),
   /** One reading of a server's watts. A modelled one says so. */
   PowerMetered: define('meter', {
     ...server,
@@ -323,9 +362,17 @@ export interface EventContext {
   readonly version: number;
 }
 
-/** A fact as read back: with its place in the stream. Sequences count from 1 in each stream. */
+/**
+ * A fact as read back: with its place in the stream. Sequences count from 1 in each stream. `storedMs` is when the
+ * stream stored it, by the stream's own clock: the one time that all events share, whoever wrote them.
+ */
 export type RecordedEvent = EventDraft &
-  EventContext & { readonly stream: StreamName; readonly subject: string; readonly sequence: number };
+  EventContext & {
+    readonly stream: StreamName;
+    readonly subject: string;
+    readonly sequence: number;
+    readonly storedMs: number;
+  };
 
 export type EventOf<T extends EventType> = Extract<RecordedEvent, { readonly type: T }>;
 export type DraftOf<T extends EventType> = Extract<EventDraft, { readonly type: T }>;

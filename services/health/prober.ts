@@ -41,6 +41,8 @@ export interface ProberOptions {
   readonly onProbe: (result: ProbeResult, lateMs: number) => void;
   /** Was a heartbeat of this server heard of late? */
   readonly speaks: (server: string) => boolean;
+  /** False: another replica probes. */
+  readonly leads: () => boolean;
   /** Is the probes' word against a server held back, because others are served well by it? */
   readonly holdsBack: (state: ServerState) => boolean;
 }
@@ -81,7 +83,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
       : undefined;
   };
   const purposeNow = (): ProbePurpose => {
-    const now = known();
+    const now = options.leads() ? known() : undefined;
     return now ? probePurpose(now.state, nowMs()) : 'none';
   };
   const delayMs = () => {
@@ -89,7 +91,9 @@ export function startProber(server: string, options: ProberOptions): Prober {
     const purpose = purposeNow();
     dueMs = undefined;
     if (!now || purpose === 'none') return idleDelayMs;
-    const delay = probeDelayMs(now.pool.healthCheck, purpose, options.random());
+    // What was counted as something else says nothing of what it is asked for now.
+    const counts = purpose === counted ? count : noProbes;
+    const delay = probeDelayMs(now.pool.healthCheck, purpose, counts, options.random());
     dueMs = clock.monotonicMs() + delay;
     return delay;
   };
@@ -200,11 +204,17 @@ function factOf(
     const evidence = `${power}; probe: ${result.detail}${heartbeat}`;
     return proof && { ...proof, data: { ...about, evidence } };
   }
-  const fact = factOfProbes(state, count, pool.healthCheck);
+  const fact = factOfProbes(state, count, pool.healthCheck, bounds, nowMs);
   if (!fact) return undefined;
   const { type, consecutive } = fact;
   const trace = state.wake?.traceparent ? { traceparent: state.wake.traceparent } : {};
-  return type === 'ServerBecameHealthy'
-    ? { type, data: { ...about, latencyMs: result.latencyMs, consecutive }, ...trace }
-    : { type, data: { ...about, reason: result.detail, consecutive } };
+  switch (type) {
+    case 'ServerBecameHealthy':
+      return { type, data: { ...about, latencyMs: result.latencyMs, consecutive }, ...trace };
+    case 'EjectionLifted':
+      return { type, data: { ...about, consecutive } };
+    case 'ServerBecameUnhealthy':
+    case 'EjectionConfirmed':
+      return { type, data: { ...about, reason: result.detail, consecutive } };
+  }
 }

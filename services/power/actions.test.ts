@@ -1,10 +1,11 @@
-import { fleetConfig, scriptedFleet, viewOf } from '../../libs/domain/testing/builders.ts';
+import { scriptedFleet, viewOf } from '../../libs/domain/testing/builders.ts';
 import type { Capability, EventOf, RecordedEvent } from '../../libs/events/mod.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
+import { LeaseLostError } from '../../libs/runtime/lease.ts';
 import { createHarness, type Harness } from '../testing/harness.ts';
-import { createActions } from './actions.ts';
+import { type ActionsOptions, createActions } from './actions.ts';
 import { createDriverSet } from './driverSet.ts';
-import { DriverError, type PowerDriver } from './drivers/driver.ts';
+import type { PowerDriver } from './drivers/driver.ts';
 import { fakeMachines } from './testing/fakeMachine.ts';
 
 let harness: Harness;
@@ -13,8 +14,18 @@ beforeEach(() => {
 });
 afterEach(() => harness.close());
 
+const leading = () => ({ signal: new AbortController().signal, release: () => undefined });
+const overtaken = () => ({
+  signal: AbortSignal.abort(new LeaseLostError('power')),
+  release: () => undefined,
+});
+
 /** Attempts the sleep of `s1`, whose driver can do these things. */
-async function attemptSleep(capabilities: readonly Capability[], forced: boolean) {
+async function attemptSleep(
+  capabilities: readonly Capability[],
+  forced: boolean,
+  guard: ActionsOptions['guard'] = leading,
+) {
   const machines = fakeMachines('on');
   const script = scriptedFleet();
   const { config } = script.fleet;
@@ -37,7 +48,7 @@ async function attemptSleep(capabilities: readonly Capability[], forced: boolean
     serverView: () => server,
     sleepRefusalsNow: () => [],
     onSent: () => {},
-    signal: new AbortController().signal,
+    guard,
     nowMs: Date.now,
     newId: () => 'id',
   });
@@ -59,45 +70,7 @@ test.each<[Capability[], boolean, string]>([
   expect((await harness.nextEvent('FLEET', isAttempt)).data).toMatchObject({ sleepId: 'sleep-1', forced });
 });
 
-test.each([
-  ['unreachable', true, ['mute', 'other']],
-  ['unreachable', false, ['mute', 'mute']],
-  ['refused', true, ['mute', 'mute']],
-] as const)('by a first method that is %s, with a server that is broken: %s', async (kind, mend, tried) => {
-  const script = scriptedFleet(fleetConfig({ rungs: 2 }));
-  await harness.configure(script.fleet.config ?? fleetConfig());
-  const { bus, log } = harness.context('power');
-  const view = await openFleetView({ bus, name: 'power', onProblem: () => {} });
-  const made: string[] = [];
-  const asked: string[] = [];
-  const drivers = createDriverSet((server, method): PowerDriver => {
-    const name = made.filter((known) => known === server).length === 0 ? 'mute' : 'other';
-    made.push(server);
-    const sleep = async () => {
-      asked.push(name);
-      if (name === 'mute') throw new DriverError(kind, 'no');
-    };
-    return { ...fakeMachines('on').make(server, method), name, sleep };
-  });
-  drivers.configure(script.fleet.config);
-  script.fact('SleepRequested', { server: 's1', pool: 'web', sleepId: 'sleep-1', mend });
-  const server = viewOf(script.fleet, 's1');
-  const { sleep } = server.state;
-  if (!sleep) throw new Error('no sleep');
-  const actions = createActions({
-    view,
-    drivers,
-    log,
-    serverView: () => server,
-    sleepRefusalsNow: () => [],
-    onSent: () => {},
-    signal: new AbortController().signal,
-    nowMs: Date.now,
-    newId: () => 'id',
-  });
-  const forced = false;
-  await actions.attempt({ kind: 'attemptSleep', server: 's1', sleep, attempt: 1, forced });
-  await actions.attempt({ kind: 'attemptSleep', server: 's1', sleep, attempt: 2, forced });
-  await view.close();
-  expect(asked).toEqual([...tried]);
+test.each([overtaken, () => undefined])('nothing is sent once another replica leads', async (guard) => {
+  expect(await attemptSleep(['sleep'], false, guard)).toEqual([]);
+  expect((await harness.nextEvent('FLEET', isAttempt)).data).toMatchObject({ sleepId: 'sleep-1' });
 });

@@ -3,10 +3,10 @@ import type { Fleet, PowerAction, ServerView } from '../../libs/domain/mod.ts';
 import type { EventDraft } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
+import { type Lease, LeaseLostError } from '../../libs/runtime/lease.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
 import { beginSpan, traceparentOf, withSpan } from '../../libs/runtime/telemetry.ts';
 import type { DriverSet } from './driverSet.ts';
-import { DriverError, type PowerDriver } from './drivers/driver.ts';
 import { publishTimeoutMs } from './machine.ts';
 
 export interface ActionsOptions {
@@ -18,7 +18,8 @@ export interface ActionsOptions {
   readonly sleepRefusalsNow: (view: ServerView) => string[];
   /** The hardware was told something: look at it soon. */
   readonly onSent: (server: string) => void;
-  readonly signal: AbortSignal;
+  /** The lease under which one command may be sent; undefined: none is held. */
+  readonly guard: () => ReturnType<Lease['guard']> | undefined;
   readonly nowMs: () => number;
   /** Names a wake, a sleep, a drill. */
   readonly newId: () => string;
@@ -45,7 +46,6 @@ export function isAttempt(action: PowerAction): action is Attempt {
 }
 
 export function createActions(options: ActionsOptions): Actions {
-  const silent: SilentDrivers = new Map();
   const wakeSpans = new Map<string, { readonly server: string; readonly span: Span }>();
 
   return {
@@ -66,7 +66,7 @@ export function createActions(options: ActionsOptions): Actions {
       return recorded;
     },
     attempt: (action) =>
-      action.kind === 'attemptWake' ? attemptWake(options, action) : attemptSleep(options, action, silent),
+      action.kind === 'attemptWake' ? attemptWake(options, action) : attemptSleep(options, action),
     followSpans(fleet) {
       for (const [wakeId, { server, span }] of wakeSpans) {
         const state = fleet.servers[server];
@@ -151,7 +151,7 @@ async function attemptWake(
     const now = options.serverView(server);
     if (now?.state.wake?.wakeId !== wake.wakeId) return;
     try {
-      await driver.wake(options.signal);
+      await underLease(options, (signal) => driver.wake(signal));
     } catch (error) {
       await publish(options, {
         type: 'WakeAttemptFailed',
@@ -163,39 +163,13 @@ async function attemptWake(
   });
 }
 
-/** Server → its drivers that did not answer when it was last to be switched off. */
-type SilentDrivers = Map<string, Set<string>>;
-
-function addSilent(silent: SilentDrivers, server: string, driver: string): void {
-  silent.set(server, (silent.get(server) ?? new Set()).add(driver));
-}
-
-/**
- * The first method that can put a server to sleep. One that serves nothing may be so dead that its agent is too: there
- * the next method follows one that did not answer. One that said no is not gone round.
- */
-function gracefulDriver(
-  { drivers }: ActionsOptions,
-  server: ServerView | undefined,
-  silent: SilentDrivers,
-): PowerDriver | undefined {
-  if (!server) return undefined;
-  const { name, sleep, failedWakes } = server.state;
-  const able = drivers.driversOf(name).filter(({ capabilities }) => capabilities.has('sleep'));
-  const isBroken = sleep?.mend === true || failedWakes > 0;
-  const heard = able.find((driver) => !silent.get(name)?.has(driver.name));
-  return (isBroken ? heard : undefined) ?? able[0];
-}
-
 async function attemptSleep(
   options: ActionsOptions,
   action: Extract<Attempt, { kind: 'attemptSleep' }>,
-  silent: SilentDrivers,
 ): Promise<void> {
-  const { server, attempt, forced, sleep } = action;
+  const { server, rung, attempt, forced, sleep } = action;
   const before = options.serverView(server);
-  const forcing = forced ? options.drivers.driverThat(server, 'forceOff') : undefined;
-  const driver = forcing ?? gracefulDriver(options, before, silent);
+  const driver = options.drivers.driverOf(server, rung);
   if (!before || !driver) return;
   const about = { server, pool: before.state.pool, sleepId: sleep.sleepId };
   const attributes = { 'nemuri.server': server, 'nemuri.driver': driver.name, 'nemuri.forced': forced };
@@ -211,11 +185,8 @@ async function attemptSleep(
       return;
     }
     try {
-      await driver.sleep(forced ? 'forced' : 'graceful', options.signal);
-      silent.delete(server);
+      await underLease(options, (signal) => driver.sleep(forced ? 'forced' : 'graceful', signal));
     } catch (error) {
-      if (error instanceof DriverError && error.kind === 'unreachable')
-        addSilent(silent, server, driver.name);
       await publish(options, {
         type: 'SleepAttemptFailed',
         data: { ...about, attempt, error: messageOf(error) },
@@ -223,4 +194,19 @@ async function attemptSleep(
     }
     options.onSent(server);
   });
+}
+
+/** One command, for as long as this replica leads: who was stopped before it was sent sends nothing later. */
+async function underLease(
+  { guard }: ActionsOptions,
+  command: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const guarded = guard();
+  if (!guarded) throw new LeaseLostError('power');
+  try {
+    guarded.signal.throwIfAborted();
+    await command(guarded.signal);
+  } finally {
+    guarded.release();
+  }
 }

@@ -34,6 +34,8 @@ export interface MachineOptions {
   readonly signal: AbortSignal;
   readonly nowMs: () => number;
   readonly clock: Clock;
+  /** False: another replica follows the hardware. */
+  readonly looks: () => boolean;
 }
 
 /** Follows the power state of one machine by its hardware, again and again, and publishes what is news. */
@@ -43,11 +45,13 @@ export function startMachine(options: MachineOptions): Machine {
   let lastReading: PowerState = 'unknown';
 
   const look = async () => {
+    if (!options.looks()) return;
     const driver = drivers.driverThat(server, 'readPower');
     if (!driver) return sayThatNoneReads();
     let problem = '';
     try {
       lastReading = await driver.readPower(options.signal);
+      if (lastReading === 'unknown') problem = `${driver.name} says that the power state is unknown`;
     } catch (error) {
       lastReading = 'unknown';
       problem = messageOf(error);
@@ -56,7 +60,7 @@ export function startMachine(options: MachineOptions): Machine {
     const bounds = view.fleet.config?.bounds;
     if (!bounds) return;
     const seen = serverView();
-    track = trackReading(track, problem === '' ? lastReading : 'failed', seen, bounds, options.nowMs());
+    track = trackReading(track, lastReading, seen, bounds, options.nowMs());
     const facts: PowerFact[] = seen ? factsOfTrack(seen, track, bounds, problem) : [];
     for (const fact of facts) {
       const now = serverView();

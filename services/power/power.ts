@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import {
+  failAwakeFact,
   type Liveness,
   nobodySeen,
   type PowerAction,
@@ -12,16 +13,18 @@ import {
 import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
+import { type Lease, leaderLeaseMs, openLease } from '../../libs/runtime/lease.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
+import type { MetricSample } from '../../libs/runtime/metrics.ts';
 import { resolveSecret } from '../../libs/runtime/secrets.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { startAccountant } from './accountant.ts';
 import { createActions, isAttempt } from './actions.ts';
 import { createDriverSet, type MakeDriver } from './driverSet.ts';
 import { createDriver } from './drivers/registry.ts';
-import { wakesWithoutBus } from './failAwake.ts';
-import { startMachine } from './machine.ts';
-import { meterServer } from './meter.ts';
+import { type SentWakes, wakesWithoutBus } from './failAwake.ts';
+import { publishTimeoutMs, startMachine } from './machine.ts';
+import { meterServer, wattsSample } from './meter.ts';
 
 /** Signs of life that old are read at the start, so that a restart does not take the living for missing. */
 const livenessWindowMs = 120_000;
@@ -45,12 +48,17 @@ export async function startPower(
     createDriver(server, method, { resolveSecret, now: context.nowMs, ask: context.bus.ask }),
 ): Promise<RunningService> {
   const { bus, log, nowMs, clock } = context;
+  let lease: Lease | undefined;
+  const leads = () => lease?.isHeld ?? false;
   const view = await openFleetView({
     bus,
     name: 'power',
+    mayWrite: leads,
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const drivers = createDriverSet(makeDriver);
+  // Before any loop runs: an attempt without a driver would end at once, and be planned again at once.
+  drivers.configure(view.fleet.config);
   const abort = new AbortController();
   const { signal } = abort;
   // Every reading of every server listens for the end.
@@ -74,10 +82,20 @@ export async function startPower(
       }),
     ),
   );
-  // The last thing that is waited for: no loop runs before the drivers are there.
   const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const machines = createCrew((server) =>
-    startMachine({ server, view, drivers, log, signal, nowMs, clock, serverView: () => serverView(server) }),
+    startMachine({
+      server,
+      view,
+      drivers,
+      log,
+      signal,
+      nowMs,
+      clock,
+      serverView: () => serverView(server),
+      // Without the bus nobody leads, and each has to see by itself who is to be woken.
+      looks: () => leads() || bus.lostSinceMs !== undefined,
+    }),
   );
   const actions = createActions({
     view,
@@ -85,7 +103,7 @@ export async function startPower(
     log,
     serverView,
     sleepRefusalsNow: (server: ServerView) => powerRefusals(powerContext(), server),
-    signal,
+    guard: () => lease?.guard(signal),
     nowMs,
     newId: context.chance.newId,
     onSent: (server) => machines.get(server)?.lookNow(),
@@ -105,6 +123,8 @@ export async function startPower(
   const reconcile = async () => {
     const lostSinceMs = bus.lostSinceMs;
     if (lostSinceMs !== undefined) return failAwake(nowMs() - lostSinceMs);
+    if (!leads()) return;
+    await tellOfFailAwake();
     let left = Object.keys(view.fleet.servers).length * 2;
     let intent: PowerAction | undefined;
     do {
@@ -115,17 +135,33 @@ export async function startPower(
       left -= 1;
     } while (intent && left > 0);
   };
+  /** That the power service wakes, or has woken, by itself is news for the operator. */
+  const tellOfFailAwake = async () => {
+    const woken = [...sentWakes.keys()];
+    sentWakes.clear();
+    for (const pool of Object.keys(view.fleet.config?.pools ?? {})) {
+      const own = woken.filter((server) => view.fleet.servers[server]?.pool === pool);
+      const reason = `fail awake: the bus was lost, woken by the hardware directly: ${own.join(', ')}`;
+      const byBus = {
+        type: 'FailAwakeStarted',
+        data: { pool, cause: 'bus', lostForMs: busLostForMs, reason },
+      } as const;
+      const fact = own.length > 0 ? byBus : failAwakeFact(view.fleet, pool, nowMs());
+      if (fact && (await view.record(fact, publishTimeoutMs))) log.warn(fact.data, fact.type);
+    }
+  };
+  let busLostForMs = 0;
+  const sentWakes = new Map<string, SentWakes>();
   const failAwake = async (lostForMs: number) => {
-    const wakes = wakesWithoutBus(
-      view.fleet,
-      lostForMs,
-      (server) => machines.get(server)?.lastReading ?? 'unknown',
-    );
+    busLostForMs = lostForMs;
+    const readings = (server: string) => machines.get(server)?.lastReading ?? 'unknown';
+    const wakes = wakesWithoutBus(view.fleet, lostForMs, readings, sentWakes, nowMs());
     await Promise.all(
-      wakes.map(async (server) => {
-        log.warn({ server, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
+      wakes.map(async ({ server, rung }) => {
+        sentWakes.set(server, { count: (sentWakes.get(server)?.count ?? 0) + 1, lastAtMs: nowMs() });
+        log.warn({ server, rung, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
         try {
-          await drivers.driverThat(server, 'wake')?.wake(signal);
+          await drivers.driverOf(server, rung)?.wake(signal);
         } catch (error) {
           log.warn({ server, error: messageOf(error) }, 'fail awake: wake failed');
         }
@@ -138,16 +174,18 @@ export async function startPower(
     delayMs: () => view.fleet.config?.bounds.reconcileIntervalMs ?? idleIntervalMs,
     onError: (error) => log.warn({ error: messageOf(error) }, 'reconciliation not finished'),
   });
+  const metered = new Map<string, MetricSample>();
   const meters = createCrew((server) =>
     startLoop({
       clock,
       work: async () => {
         const now = serverView(server);
-        if (!now || bus.lostSinceMs !== undefined) return;
+        if (!now || !leads() || bus.lostSinceMs !== undefined) return;
         const onError = (error: unknown) =>
           log.warn({ server, error: messageOf(error) }, 'meter not readable');
         const metering = drivers.driversOf(server).filter(({ capabilities }) => capabilities.has('meter'));
         const data = await meterServer(now, metering, loads.rpsOf(server), signal, onError);
+        metered.set(server, wattsSample(data));
         await bus.publish({ type: 'PowerMetered', data }, { timeoutMs: meterPublishTimeoutMs });
       },
       delayMs: () => view.fleet.config?.bounds.meterIntervalMs ?? idleIntervalMs,
@@ -160,6 +198,11 @@ export async function startPower(
     machines.keep(servers);
     meters.keep(servers);
   };
+  lease = await openLease({ ...context, leaseMs: () => leaderLeaseMs(view.fleet) });
+  lease.onGained(() => {
+    for (const machine of machines.all()) machine.lookNow();
+    reconciler.wakeUp();
+  });
   keepUp();
   view.onChange((event, fleet) => {
     if (event.type === 'FleetConfigured') keepUp();
@@ -168,7 +211,9 @@ export async function startPower(
   });
   return {
     fleet: () => view.fleet,
+    leads,
     notReady: () => fleetReadiness(view.fleet, bus),
+    metrics: () => [...metered].flatMap(([server, sample]) => (view.fleet.servers[server] ? [sample] : [])),
     async stop() {
       await reconciler.stop();
       // A command on its way to the hardware is finished; a mere look is broken off.
@@ -178,6 +223,7 @@ export async function startPower(
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await drivers.close();
       await view.close();
+      await lease?.stop();
     },
   };
 }

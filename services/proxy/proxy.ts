@@ -1,18 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { problemOf } from '../../libs/runtime/errors.ts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FleetConfig } from '../../libs/events/mod.ts';
+import { type Problem, problemOf } from '../../libs/runtime/errors.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
+import { type AccessLog, type AccessRecord, openAccessLog } from './accessLog.ts';
+import { accessRecordOf } from './accessRecord.ts';
 import { isHttp2 } from './clientResponse.ts';
 import { openDoors } from './doors.ts';
-import { carry, sendProblem } from './exchange.ts';
+import { carry } from './exchange.ts';
 import type { Gate } from './gate.ts';
-import { type ClientSide, readHeaders } from './headers.ts';
+import { type RequestHeaders, readHeaders } from './headers.ts';
 import { type Listener, listen } from './listen.ts';
-import { renderMetrics } from './metrics.ts';
+import { proxySamples } from './metrics.ts';
 import { type ClientRules, compileClientRules } from './refusals.ts';
 import { createRequestTrace, noTrace, type RequestTrace } from './requestTrace.ts';
 import { compileRoutes, type RouteTable } from './routes.ts';
+import { sendProblem } from './sendProblem.ts';
 import type { TlsSettings } from './tls.ts';
 import { createUpgraded } from './upgraded.ts';
 
@@ -41,20 +46,36 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
   let route: RouteTable = () => undefined;
   let rules: ClientRules | undefined;
   let listener: Listener | undefined;
+  let access: AccessLog | undefined;
+  let accessSettings = '';
   let closing = false;
 
   const upgraded = createUpgraded();
+  const onProblem = (problem: string, details: object) => log.warn(details, problem);
+  const configureAccess = (settings: FleetConfig['proxy']['accessLog']) => {
+    const asked = JSON.stringify(settings);
+    if (asked === accessSettings) return;
+    accessSettings = asked;
+    void access?.close();
+    access = openAccessLog(settings, onProblem);
+  };
   const doors = openDoors({
     context,
     view,
     onConfigured() {
       const { config } = view.fleet;
       if (!config) return;
+      configureAccess(config.proxy.accessLog);
       route = compileRoutes(config);
       rules = compileClientRules(config.proxy);
       listener?.configure(config.proxy);
     },
-    onTimedOut: upgraded.restart,
+    onTimedOut(server) {
+      upgraded.restart(server);
+      for (const gate of doors.gates.values()) {
+        for (const { name, streams } of gate.upstreams) if (name === server) for (const end of streams) end();
+      }
+    },
   });
 
   const gateOf = (host: string | undefined, path: string): Gate | undefined => {
@@ -75,76 +96,94 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     });
   };
   const isClosing = () => closing;
+  const onOver = (record: AccessRecord) => access?.write(record);
+  const refuse = (asked: Asked, refusal: Refusal) => {
+    const { request, headers, response } = asked;
+    const startedMs = performance.now();
+    answerRefusal(response, refusal, closing);
+    if (access) onOver(accessRecordOf(request, headers, addressOf(request), { startedMs, ...refusal }));
+  };
   const refusedConnections = new WeakSet<Socket>();
   const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
     if (refusedConnections.has(request.socket)) return;
     const headers = readHeaders(request.rawHeaders);
     const target = request.url ?? '';
-    const refusal = rules?.refusalOf(target, headers, request.httpVersion);
-    const gate = rules && refusal === undefined ? gateOf(headers.host, target) : undefined;
-    if (refusal !== undefined) {
+    const problem = rules?.refusalOf(target, headers, request.httpVersion);
+    if (problem !== undefined) {
       // What was not read to its end would be taken for the next request: the connection ends with the answer, and
       // what is pipelined behind is not served (RFC 9112 9.6).
       if (!isHttp2(response)) refusedConnections.add(request.socket);
-      sendProblem(response, refusal, undefined, true);
-    } else if (!gate || !rules) refuseUnrouted(response, view, closing);
+      refuse({ request, headers, response }, { status: problem.status, problem });
+      return;
+    }
+    const encrypted = 'encrypted' in request.socket;
+    const location = encrypted ? undefined : rules?.redirectOf(target, headers, addressOf(request));
+    const gate = rules && location === undefined ? gateOf(headers.host, target) : undefined;
+    if (location !== undefined) refuse({ request, headers, response }, { status: 308, location });
+    else if (!gate || !rules) refuse({ request, headers, response }, unrouted(view));
     else {
-      const trace = traceOf(request, headers.traceparent, gate);
-      const client: ClientSide = {
-        address: request.socket.remoteAddress ?? 'unknown',
-        encrypted: 'encrypted' in request.socket,
-        rules,
-      };
       carry({
         request,
         headers,
-        client,
+        client: { address: addressOf(request), encrypted, rules },
         expectsContinue,
         response,
         gate,
-        trace,
+        trace: traceOf(request, headers.traceparent, gate),
         closing: isClosing,
         onEjected: doors.onEjected,
+        onOver: access ? onOver : undefined,
       });
     }
+  };
+  const onUpgrade = async (request: FastifyRequest, reply: FastifyReply) => {
+    const { raw } = request;
+    const { rawHeaders, url = '/', httpVersion, socket } = raw;
+    const asked = { request: raw, headers: readHeaders(rawHeaders), response: reply.raw };
+    const problem = rules?.refusalOf(url, asked.headers, httpVersion);
+    const encrypted = 'encrypted' in socket;
+    const location = encrypted ? undefined : rules?.redirectOf(url, asked.headers, addressOf(raw));
+    const gate = gateOf(asked.headers.host, url);
+    if (problem || location || !gate) {
+      reply.hijack();
+      if (problem) refuse(asked, { status: problem.status, problem });
+      else refuse(asked, location ? { status: 308, location } : unrouted(view));
+      return;
+    }
+    const startedMs = performance.now();
+    const abort = new AbortController();
+    socket.once('close', () => abort.abort(new Error('the client has gone')));
+    gate.meter.arrivals += 1;
+    const upstream = gate.take() ?? (await gate.park({ bytes: 0, signal: abort.signal }));
+    request.nemuriUpstream = upstream;
+    // An open connection counts as in flight for as long as it is open.
+    if (socket.destroyed) {
+      gate.release(upstream);
+      return;
+    }
+    upgraded.add(upstream.name, socket);
+    const client = addressOf(raw);
+    socket.once('close', () => {
+      gate.release(upstream);
+      const outcome = { startedMs, status: 101, pool: gate.pool, server: upstream.name, attempts: 1 };
+      if (access) onOver(accessRecordOf(raw, asked.headers, client, outcome));
+    });
   };
 
   listener = await listen({
     host: settings.host,
     port: settings.port,
     tls: settings.tls,
-    onProblem: (problem, details) => log.warn(details, problem),
+    onProblem,
     onRequest,
-    async onUpgrade(request, reply) {
-      const { rawHeaders, url = '', httpVersion } = request.raw;
-      const refusal = rules?.refusalOf(url, readHeaders(rawHeaders), httpVersion);
-      if (refusal) {
-        sendProblem(reply.hijack().raw, refusal, undefined, true);
-        return;
-      }
-      const gate = gateOf(request.headers.host, request.raw.url ?? '/');
-      if (!gate) return refuseUnrouted(reply.hijack().raw, view, closing);
-      const abort = new AbortController();
-      const { socket } = request.raw;
-      socket.once('close', () => abort.abort(new Error('the client has gone')));
-      gate.meter.arrivals += 1;
-      const upstream = gate.take() ?? (await gate.park({ bytes: 0, signal: abort.signal }));
-      request.nemuriUpstream = upstream;
-      // An open connection counts as in flight for as long as it is open.
-      if (socket.destroyed) {
-        gate.release(upstream);
-        return;
-      }
-      upgraded.add(upstream.name, socket);
-      socket.once('close', () => gate.release(upstream));
-    },
+    onUpgrade,
   });
 
   if (view.fleet.config) listener.configure(view.fleet.config.proxy);
 
   return {
     fleet: () => view.fleet,
-    metrics: () => renderMetrics(context.settings.name, doors.gates.values()),
+    metrics: () => proxySamples(context.settings.name, doors.gates.values()),
     // Without the bus it goes on serving from memory: only a proxy that knows no servers is not ready.
     notReady: () => (view.fleet.config ? undefined : fleetReadiness(view.fleet, bus)),
     async stop() {
@@ -153,14 +192,39 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       await doors.sayGoodBye();
       doors.close();
       await listener?.close();
+      await access?.close();
       await view.close();
     },
   };
 }
 
-function refuseUnrouted(response: ServerResponse, view: FleetView, closing: boolean): void {
-  const problem = view.fleet.config
-    ? problemOf('NEMURI_NO_ROUTE', 'Check the Host header and the path.')
-    : problemOf('NEMURI_NOT_CONFIGURED', 'Try again.');
-  sendProblem(response, problem, problem.status === 503 ? 2 : undefined, closing);
+interface Asked {
+  readonly request: IncomingMessage;
+  readonly headers: RequestHeaders;
+  readonly response: ServerResponse;
+}
+
+/** An answer that no server gives. */
+interface Refusal {
+  readonly status: number;
+  readonly problem?: Problem;
+  readonly location?: string;
+  readonly retryAfterSeconds?: number;
+}
+
+function unrouted({ fleet }: FleetView): Refusal {
+  if (fleet.config) {
+    return { status: 404, problem: problemOf('NEMURI_NO_ROUTE', 'Check the Host header and the path.') };
+  }
+  return { status: 503, problem: problemOf('NEMURI_NOT_CONFIGURED', 'Try again.'), retryAfterSeconds: 2 };
+}
+
+function answerRefusal(response: ServerResponse, refusal: Refusal, closing: boolean): void {
+  const { status, problem, location, retryAfterSeconds } = refusal;
+  if (problem) sendProblem(response, problem, retryAfterSeconds, closing || status === 400 || status === 421);
+  else response.writeHead(status, { location, 'content-length': 0 }).end();
+}
+
+function addressOf(request: IncomingMessage): string {
+  return request.socket.remoteAddress ?? 'unknown';
 }

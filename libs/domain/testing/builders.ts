@@ -53,7 +53,7 @@ export function fleetConfig(overrides: ConfigOverrides = {}): FleetConfig {
 
 /** A recorded event with a plausible place in its stream. */
 export function recorded(draft: EventDraft, timeMs: number = startMs, sequence = 1): RecordedEvent {
-  const place = { stream: streamOf(draft.type), subject: subjectOf(draft), sequence };
+  const place = { stream: streamOf(draft.type), subject: subjectOf(draft), sequence, storedMs: timeMs };
   return {
     ...draft,
     id: `event-${sequence}`,
@@ -113,8 +113,13 @@ export const sampleData: { readonly [T in EventType]: EventData<T> } = {
   DrillStarted: { ...about, drillId: 'd1', asleepForMs: minuteMs, reason: 'test' },
   DrillPassed: { ...about, drillId: 'd1', setupMs: 1 },
   DrillFailed: { ...about, drillId: 'd1', reason: 'test' },
+  FailAwakeStarted: { pool: 'web', cause: 'planner', lostForMs: 1, reason: 'test' },
+  FailAwakeEnded: { pool: 'web', durationMs: 1 },
   ServerBecameHealthy: { ...about, latencyMs: 1, consecutive: 2 },
   ServerBecameUnhealthy: { ...about, reason: 'test', consecutive: 3 },
+  ServerCapacityLearned: { ...about, capacityRps: 80, configuredRps: 100, reason: 'test' },
+  EjectionConfirmed: { ...about, reason: 'test', consecutive: 3 },
+  EjectionLifted: { ...about, consecutive: 2 },
   SleepVerified: { ...about, evidence: 'silent' },
   SleepContradicted: { ...about, evidence: 'answered' },
   HeartbeatStarted: { ...about, bootId: 'b1', wish: 'ready' },
@@ -178,6 +183,14 @@ export const sampleData: { readonly [T in EventType]: EventData<T> } = {
     wish: 'ready',
     shuttingDown: false,
     unreachable: [],
+  },
+  LeaseHeld: {
+    service: 'power',
+    replica: 'power-1',
+    instance: 'i1',
+    term: 1,
+    leaseMs: 5_000,
+    released: false,
   },
   PowerMetered: { ...about, powerWatts: 140, meter: 'measured', meterSource: 'Chassis/1/Power' },
 };
