@@ -57,6 +57,8 @@ export async function startPower(
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const drivers = createDriverSet(makeDriver);
+  // Before any loop runs: an attempt without a driver would end at once, and be planned again at once.
+  drivers.configure(view.fleet.config);
   const abort = new AbortController();
   const { signal } = abort;
   // Every reading of every server listens for the end.
@@ -80,7 +82,6 @@ export async function startPower(
       }),
     ),
   );
-  // The last thing that is waited for: no loop runs before the drivers are there.
   const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const machines = createCrew((server) =>
     startMachine({
