@@ -120,7 +120,11 @@ describe('usage', () => {
     [['status', '--timeout', 'soon'], 'It must be a number above 0'],
     [['events', '--filter', 'a b'], 'It must be a NATS subject'],
     [['events', '--filter', 'other.>'], 'no event has a subject that matches --filter other.>'],
+    [['events', '--filter', 'type=WakeRequeste'], 'It must be a NATS subject'],
     [['events', '--since', 'yesterday'], '--since must be'],
+    [['events', '--until', 'all'], '--until must be'],
+    [['replay'], "error: required option '--at <when>' not specified"],
+    [['replay', '--at', 'noon'], '--at must be'],
   ])('%j exits 2 with one clear line', async (args, message) => {
     const { code, out, err } = await nemuri(args);
     expect([code, out]).toEqual([2, []]);

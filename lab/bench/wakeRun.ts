@@ -72,7 +72,8 @@ export function runWakeBench(options: WakeBenchOptions): WakeBenchResult {
   const fact = (draft: EventDraft) => {
     if (measuring) counts[draft.type] = (counts[draft.type] ?? 0) + 1;
     const place = { stream: streamOf(draft.type), subject: subjectOf(draft), sequence: fleet.sequence + 1 };
-    const context = { id: String(place.sequence), source: '/bench', version: 1, timeMs: nowMs };
+    const times = { timeMs: nowMs, storedMs: nowMs };
+    const context = { id: String(place.sequence), source: '/bench', version: 1, ...times };
     foldInto(fleet, { ...draft, ...context, ...place } as RecordedEvent);
   };
   const about = (server: string) => ({ server, pool });

@@ -7,6 +7,7 @@ export interface ScreenState {
   readonly elapsedSeconds: number;
   readonly totalSeconds: number;
   readonly address: string;
+  readonly console: string;
   readonly energy: { readonly fleetWh: number; readonly alwaysOnWh: number };
   readonly failed: number;
   readonly requests: number;
@@ -57,12 +58,12 @@ export function screenLines(state: ScreenState): string[] {
   return [shorten(heading(state)), '', ...serverLines(state), '', ...lines.map(shorten)];
 }
 
-function heading({ elapsedSeconds, totalSeconds, address, view }: ScreenState): string {
+function heading({ elapsedSeconds, totalSeconds, address, console, view }: ScreenState): string {
   const minutes = Math.floor((elapsedSeconds / totalSeconds) * 1_440);
   const clock = `${String(Math.floor(minutes / 60)).padStart(2, '0')}:${String(minutes % 60).padStart(2, '0')}`;
   const servers = Object.values(view.fleet.servers);
   const ready = servers.filter(({ lifecycle }) => lifecycle === 'ready').length;
-  return `Nemuri 眠り   ${clock} of the day   ${ready} of ${servers.length} servers ready   ${address}`;
+  return `Nemuri 眠り   ${clock} of the day   ${ready} of ${servers.length} servers ready   ${address}   console ${console}`;
 }
 
 function serverLines({ view, colour, width }: ScreenState): string[] {

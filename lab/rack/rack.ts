@@ -136,6 +136,7 @@ async function buildPart(spec: ServerSpec, index: number, shared: Shared): Promi
     host,
     port: port + 1,
     originScript: options.originScript ?? builtOriginScript(),
+    startAhead: options.startAhead ?? false,
     beforeChange: shared.beforeChange,
     afterChange: shared.afterChange,
   });

@@ -153,7 +153,8 @@ function createWorld(config: FleetConfig, pool: string) {
       version: 1,
       timeMs: epochMs + second * 1_000,
     };
-    const place = { stream: streamOf(draft.type), subject: subjectOf(draft), sequence };
+    const storedMs = envelope.timeMs;
+    const place = { stream: streamOf(draft.type), subject: subjectOf(draft), sequence, storedMs };
     foldInto(fleet, { ...draft, ...envelope, ...place } as RecordedEvent);
   };
   const about = (machine: Machine) => ({ server: machine.name, pool });

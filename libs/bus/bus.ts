@@ -43,6 +43,17 @@ export interface DurableOptions extends Omit<SubscribeOptions, 'onEvent'> {
   readonly onEvent: (event: RecordedEvent) => Promise<void>;
 }
 
+/** How much of the past is kept. What is left out stays as it is. */
+export interface StreamLimits {
+  /** Copies of each stream, on as many nats-servers of the cluster: 1, 3 or 5. */
+  readonly replicas?: number;
+  readonly fleetMaxAgeMs?: number;
+  readonly fleetMaxBytes?: number;
+  readonly telemetryMaxAgeMs?: number;
+  readonly telemetryMaxBytes?: number;
+  readonly snapshotsMaxBytes?: number;
+}
+
 /** A projection at one moment: the fold of all events up to and with `sequence`. */
 export interface Snapshot {
   readonly schemaVersion: number;
@@ -109,6 +120,18 @@ export interface Bus {
 
   /** The stream's last sequence now; 0 when it is empty. */
   lastSequence(stream: StreamName): Promise<number>;
+
+  /** The last event that the stream holds on one subject; undefined: none, or none that is an event. */
+  lastOn(stream: StreamName, subject: string): Promise<RecordedEvent | undefined>;
+
+  /** The first sequence the stream still holds; one after the last when it holds none. */
+  firstSequence(stream: StreamName): Promise<number>;
+
+  /** The last sequence that was stored at or before `timeMs` (epoch ms, the stream's clock); one before the first it holds when all are later. */
+  sequenceAt(stream: StreamName, timeMs: number): Promise<number>;
+
+  /** Brings the streams to these limits, also those that have others. @throws Error when the bus refuses them. */
+  limit(limits: StreamLimits): Promise<void>;
 
   /** The snapshot under `key`, if there is one that can be read. */
   loadSnapshot(key: string): Promise<Snapshot | undefined>;

@@ -15,10 +15,13 @@ import type { JetStreamBusOptions } from './jetstream/options.ts';
 import { publishEncoded } from './jetstream/publisher.ts';
 import { openReader } from './jetstream/reader.ts';
 import { readStored } from './jetstream/readStored.ts';
+import { firstOf, lastOn, sequenceAt } from './jetstream/sequences.ts';
 import { loadSnapshot, saveSnapshot } from './jetstream/snapshots.ts';
+import { ensureStreams } from './jetstream/streams.ts';
 import { malformedProblem, subscriberProblem } from './problems.ts';
 
-export type { JetStreamBusOptions, StreamLimits } from './jetstream/options.ts';
+export { type BusFacts, type InspectOptions, inspectBus, type StreamFacts } from './jetstream/inspect.ts';
+export type { JetStreamBusOptions } from './jetstream/options.ts';
 
 /**
  * The event bus on NATS JetStream, from nats-server 2.9 on. Creates its streams and the bucket of snapshots.
@@ -110,6 +113,24 @@ function createBus(link: Link, options: JetStreamBusOptions): Bus {
       refuseWhenClosed();
       const { manager } = await link.whenUp();
       return (await link.guard(manager.streams.info(stream))).state.last_seq;
+    },
+    async lastOn(stream, subject) {
+      refuseWhenClosed();
+      return lastOn(link, stream, subject);
+    },
+    async firstSequence(stream) {
+      refuseWhenClosed();
+      const { manager } = await link.whenUp();
+      return firstOf((await link.guard(manager.streams.info(stream))).state);
+    },
+    async sequenceAt(stream, timeMs) {
+      refuseWhenClosed();
+      return sequenceAt(link, stream, timeMs);
+    },
+    async limit(limits) {
+      refuseWhenClosed();
+      const { manager } = await link.whenUp();
+      await link.guard(ensureStreams(manager, limits));
     },
     async loadSnapshot(key) {
       refuseWhenClosed();

@@ -115,6 +115,27 @@ export function openMemoryBus(store: MemoryStore, options: MemoryBusOptions): Bu
       await reachable();
       return store.lastSequence(stream);
     },
+    async lastOn(stream, subject) {
+      refuseWhenClosed();
+      await reachable();
+      const decoded = store.read(stream, store.lastOnSubject(stream, subject))?.decoded;
+      return decoded?.ok ? decoded.event : undefined;
+    },
+    async firstSequence(stream) {
+      refuseWhenClosed();
+      await reachable();
+      return store.firstSequence(stream);
+    },
+    async sequenceAt(stream, timeMs) {
+      refuseWhenClosed();
+      await reachable();
+      return store.sequenceAt(stream, timeMs);
+    },
+    async limit(limits) {
+      refuseWhenClosed();
+      await reachable();
+      store.limit(limits);
+    },
     async loadSnapshot(key) {
       refuseWhenClosed();
       await reachable();

@@ -1,5 +1,5 @@
 import { decode, type EncodedEvent, type StreamName, streams } from '../events/mod.ts';
-import { type PublishAck, StaleWriterError } from './bus.ts';
+import { type PublishAck, StaleWriterError, type StreamLimits } from './bus.ts';
 
 /** Time for the in-memory bus: the simulation passes its own. */
 export interface BusClock {
@@ -45,6 +45,12 @@ export interface MemoryStore {
   lostSinceMs(source: string): number | undefined;
   lastSequence(stream: StreamName): number;
   firstSequence(stream: StreamName): number;
+  /** 0: none. */
+  lastOnSubject(stream: StreamName, subject: string): number;
+  /** Ages only: memory is bounded by the number of events. */
+  limit(limits: StreamLimits): void;
+  /** The last sequence stored at or before this time. */
+  sequenceAt(stream: StreamName, timeMs: number): number;
   read(stream: StreamName, sequence: number): MemoryMessage | undefined;
   /** Called after each stored message and each change of reachability. Returns what ends it. */
   watch(onChange: () => void): () => void;
@@ -105,6 +111,22 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     lostSinceMs: (source) => earliest(allLostSinceMs, lostSince.get(source)),
     lastSequence: (stream) => logs[stream].last(),
     firstSequence: (stream) => logs[stream].first(),
+    lastOnSubject: (stream, subject) => logs[stream].lastOnSubject(subject),
+    limit({ fleetMaxAgeMs, telemetryMaxAgeMs }) {
+      logs.FLEET.limit(fleetMaxAgeMs, clock.now());
+      logs.TELEMETRY.limit(telemetryMaxAgeMs, clock.now());
+    },
+    sequenceAt(stream, timeMs) {
+      const log = logs[stream];
+      let low = log.first() - 1;
+      let high = log.last();
+      while (low < high) {
+        const middle = Math.ceil((low + high) / 2);
+        if ((log.read(middle)?.storedMs ?? 0) <= timeMs) low = middle;
+        else high = middle - 1;
+      }
+      return low;
+    },
     read: (stream, sequence) => logs[stream].read(sequence),
     watch(onChange) {
       watchers.add(onChange);
@@ -126,6 +148,7 @@ const duplicateWindowMs = 2 * 60 * 1000;
 
 interface StreamLog {
   push(event: EncodedEvent, nowMs: number): number;
+  limit(maxAgeMs: number | undefined, nowMs: number): void;
   first(): number;
   last(): number;
   read(sequence: number): MemoryMessage | undefined;
@@ -133,7 +156,8 @@ interface StreamLog {
   sequenceOfId(id: string, nowMs: number): number | undefined;
 }
 
-function createLog(maxAgeMs: number, maxEvents: number): StreamLog {
+function createLog(firstMaxAgeMs: number, maxEvents: number): StreamLog {
+  let maxAgeMs = firstMaxAgeMs;
   let messages: MemoryMessage[] = [];
   // Forgotten messages stay at the array's head until half of it is forgotten, so that forgetting is cheap.
   let head = 0;
@@ -170,6 +194,10 @@ function createLog(maxAgeMs: number, maxEvents: number): StreamLog {
       forgetOld(nowMs);
       return sequence;
     },
+    limit(wantedMs, nowMs) {
+      maxAgeMs = wantedMs ?? maxAgeMs;
+      forgetOld(nowMs);
+    },
     first: () => firstSequence,
     last,
     read: (sequence) => (sequence < firstSequence ? undefined : messages[head + sequence - firstSequence]),
@@ -189,7 +217,9 @@ function createMessage(event: EncodedEvent, sequence: number, storedMs: number):
     sequence,
     storedMs,
     get decoded() {
-      decoded ??= freezeDeep(decode({ subject, sequence, payload, header: (name) => headers[name] ?? '' }));
+      decoded ??= freezeDeep(
+        decode({ subject, sequence, storedMs, payload, header: (name) => headers[name] ?? '' }),
+      );
       return decoded;
     },
   };

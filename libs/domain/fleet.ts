@@ -35,7 +35,7 @@ export interface Fleet {
 }
 
 /** Counts up whenever the shape of `Fleet` changes: older snapshots are then thrown away and history is replayed. */
-export const fleetSchemaVersion = 2;
+export const fleetSchemaVersion = 3;
 
 export function initialFleet(): Fleet {
   return { sequence: 0, config: undefined, configuredAtMs: 0, servers: {}, pools: {}, lastSequences: {} };
@@ -43,14 +43,19 @@ export function initialFleet(): Fleet {
 
 /** Pure fold of one event. Copies the top level; for long histories use `foldInto`. */
 export function evolve(fleet: Fleet, event: RecordedEvent): Fleet {
-  const copy = {
+  const copy = copyFleet(fleet);
+  foldInto(copy, event);
+  return copy;
+}
+
+/** A fleet of its own to fold into: what `foldInto` changes is copied, everything below is shared. */
+export function copyFleet(fleet: Fleet): Fleet {
+  return {
     ...fleet,
     servers: { ...fleet.servers },
     pools: { ...fleet.pools },
     lastSequences: { ...fleet.lastSequences },
   };
-  foldInto(copy, event);
-  return copy;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };

@@ -12,6 +12,10 @@ export interface Forecast {
   readonly horizonMs: number;
   /** Takes the mean rate (requests/s) of the step that has just ended. */
   feed(rps: number): void;
+  /**
+   * What an earlier step was, known too coarsely to judge anybody by: it only teaches the shapes; null is unknown.
+   */
+  remember(rps: number | null): void;
   /** Nothing is known of `steps` steps: open forecasts are dropped, what was learned stays. */
   skip(steps: number): void;
   /** The rate that is exceeded, a setup time from now, with this probability. 0 before the first step. */
@@ -140,6 +144,12 @@ export function createForecast(horizonMs: number, leastStepMs = 1_000): Forecast
       now = predict();
       open[slot] = now;
       trust(now.means);
+      steps += 1;
+    },
+    remember(rps) {
+      if (rps === null) return shapes.skip(1);
+      levels.feed(rps, steps);
+      shapes.feed(rps);
       steps += 1;
     },
     skip(count) {

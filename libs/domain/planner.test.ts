@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { FleetConfig } from '../events/mod.ts';
 import type { Fleet } from './fleet.ts';
 import { decideCapacity, decisionIsNews } from './planner.ts';
-import type { PoolDemand } from './poolDemand.ts';
+import { createPoolDemand, type PoolDemand } from './poolDemand.ts';
 import { expectedSetupMs } from './selection.ts';
 import type { Lifecycle, ServerState } from './server.ts';
 import {
@@ -54,6 +54,7 @@ function demandOf(known: Known): PoolDemand {
     levelRps: rps,
     forecast: undefined,
     quietForMs: () => known.quietMs ?? 0,
+    save: () => createPoolDemand().save(),
   };
 }
 const load = (rps: number, seconds?: number) => demandOf(seconds === undefined ? { rps } : { rps, seconds });

@@ -4,6 +4,7 @@ import { type Drills, evolveHand, type Order } from './hand.ts';
 import { evolveHeartbeat, type HeartbeatState, rebootsWhileServing } from './heartbeat.ts';
 import { acted, enter, rememberedActions, trace } from './serverFold.ts';
 import { evolveWake } from './serverWake.ts';
+import { recordWake, type WakeRecord } from './wakeRecord.ts';
 import { without } from './without.ts';
 
 /** What the hardware says (Redfish terms). */
@@ -82,6 +83,10 @@ export interface ServerState {
   /** Witnesses that disagree about it. */
   readonly contradictions?: Contradictions;
   readonly failedWakes: number;
+  /** How its wakes went, the older ones counting less and less. */
+  readonly wakeRecord?: WakeRecord;
+  /** What it sustains, learned in the place of what is configured; in requests/s. */
+  readonly learnedCapacity?: { readonly capacityRps: number; readonly configuredRps: number };
   /** Power-offs in a row that did not switch it off, and when the last of them was called off. */
   readonly failedSleeps?: { readonly count: number; readonly lastAtMs: number };
   /** Epoch ms of the last sleeps (wear), newest last. */
@@ -144,7 +149,8 @@ function settle(server: ServerState, nowMs: number): ServerState {
     'ready',
     nowMs,
   );
-  return { ...ready, readyAtMs: nowMs, failedWakes: 0, setupTimesMs };
+  const wakeRecord = booted ? { wakeRecord: recordWake(server.wakeRecord, true) } : {};
+  return { ...ready, ...wakeRecord, readyAtMs: nowMs, failedWakes: 0, setupTimesMs };
 }
 
 /**
@@ -271,6 +277,10 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
       return without(server, 'ejectedUntilMs');
     case 'EjectionLifted':
       return { ...without(server, 'ejectedUntilMs'), ejectionLiftedAtMs: event.timeMs };
+    case 'ServerCapacityLearned': {
+      const { capacityRps, configuredRps } = event.data;
+      return { ...server, learnedCapacity: { capacityRps, configuredRps } };
+    }
     case 'ServerCordoned':
       return { ...server, cordoned: true };
     case 'ServerUncordoned':

@@ -87,9 +87,11 @@ export type SubjectKind =
   | 'load'
   | 'probe'
   | 'meter'
+  | 'capacity'
   | 'energy'
   | 'pool'
-  | 'heartbeat';
+  | 'heartbeat'
+  | 'lease';
 
 interface Definition<S extends TSchema> {
   readonly version: number;
@@ -112,6 +114,14 @@ export const catalog = {
     inputs: DecisionInputsSchema,
     forecastRps: Rate,
     validForMs: DurationMs,
+    reason: Reason,
+  }),
+
+  /** What a server sustains within the latency objective, learned from what it served; in the place of `configuredRps`. */
+  ServerCapacityLearned: define('capacity', {
+    ...server,
+    capacityRps: Rate,
+    configuredRps: Rate,
     reason: Reason,
   }),
 
@@ -313,6 +323,18 @@ export const catalog = {
     /** Parts of the control plane that can't be reached from this server, in words. */
     unreachable: Type.Array(Type.String({ maxLength: 200 }), { maxItems: 64 }),
   }),
+  /**
+   * This replica of a service leads until `leaseMs` after it said so, unless it says so again; `term` counts the
+   * changes of leader. `released`: it leads no more.
+   */
+  LeaseHeld: define('lease', {
+    service: Name,
+    replica: Name,
+    instance: Id,
+    term: Count,
+    leaseMs: DurationMs,
+    released: Type.Boolean(),
+  }),
   /** One reading of a server's watts. A modelled one says so. */
   PowerMetered: define('meter', {
     ...server,
@@ -340,9 +362,17 @@ export interface EventContext {
   readonly version: number;
 }
 
-/** A fact as read back: with its place in the stream. Sequences count from 1 in each stream. */
+/**
+ * A fact as read back: with its place in the stream. Sequences count from 1 in each stream. `storedMs` is when the
+ * stream stored it, by the stream's own clock: the one time that all events share, whoever wrote them.
+ */
 export type RecordedEvent = EventDraft &
-  EventContext & { readonly stream: StreamName; readonly subject: string; readonly sequence: number };
+  EventContext & {
+    readonly stream: StreamName;
+    readonly subject: string;
+    readonly sequence: number;
+    readonly storedMs: number;
+  };
 
 export type EventOf<T extends EventType> = Extract<RecordedEvent, { readonly type: T }>;
 export type DraftOf<T extends EventType> = Extract<EventDraft, { readonly type: T }>;

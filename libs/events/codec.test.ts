@@ -20,7 +20,7 @@ function message(
   headers: Readonly<Record<string, string>>,
   payload: Uint8Array,
 ): StoredMessage {
-  return { subject, sequence: 7, payload, header: (name) => headers[name] ?? '' };
+  return { subject, sequence: 7, storedMs: 9, payload, header: (name) => headers[name] ?? '' };
 }
 function problemOf(stored: StoredMessage): string {
   const result = decode(stored);
@@ -83,7 +83,8 @@ describe('there and back', () => {
     fc.assert(
       fc.property(valuesOf(catalog[type].schema), where, fc.boolean(), (data, about, traced) => {
         const draft = { type, data, ...(traced ? { traceparent: '00-a-b-01' } : {}) } as EventDraft;
-        const place = { stream: streamOf(type), subject: subjectOf(draft), sequence: 7, version: 1 };
+        const at = { subject: subjectOf(draft), sequence: 7, storedMs: 9 };
+        const place = { stream: streamOf(type), ...at, version: 1 };
         expect(decode(stored(draft, about))).toEqual({ ok: true, event: { ...draft, ...about, ...place } });
       }),
       { numRuns: type === 'FleetConfigured' ? 20 : 50 },

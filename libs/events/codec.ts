@@ -85,6 +85,8 @@ export function typeNameOf(type: EventType): string {
 export interface StoredMessage {
   readonly subject: string;
   readonly sequence: number;
+  /** When the stream stored it: epoch ms by its own clock. */
+  readonly storedMs: number;
   readonly payload: Uint8Array;
   header(name: string): string;
 }
@@ -123,6 +125,7 @@ function parse(message: StoredMessage): RecordedEvent {
     stream: streamOf(type),
     subject: message.subject,
     sequence: message.sequence,
+    storedMs: message.storedMs,
     ...(traceparent ? { traceparent } : {}),
   } as RecordedEvent;
   const expectedSubject = subjectOf(event);

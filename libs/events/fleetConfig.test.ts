@@ -20,7 +20,7 @@ function errorsOf(config: object): string[] {
 describe('defaults', () => {
   test('a minimal config is filled to a whole one', () => {
     expect(errorsOf(minimal)).toEqual([]);
-    const { pools, servers, bounds } = fill(minimal);
+    const { pools, servers, bounds, history } = fill(minimal);
     expect(pools.web).toMatchObject({
       routes: [{ pathPrefix: '/' }],
       minServers: 1,
@@ -39,6 +39,7 @@ describe('defaults', () => {
       wakeTimeoutMs: 780_000,
     });
     expect(bounds).toMatchObject({ maxConcurrentWakes: 4, proxyLeaseMs: 10_000 });
+    expect(history).toMatchObject({ maxAgeMs: 400 * 86_400_000, checkpointEvents: 10_000 });
   });
 
   test('what is said is kept, beside the defaults of its section', () => {

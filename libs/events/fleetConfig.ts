@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { CostsSchema, DrillSchema } from './config/costs.ts';
 import { HealthCheckSchema, HeartbeatSchema } from './config/health.ts';
+import { HistorySchema } from './config/history.ts';
 import { ladderBounds } from './config/ladder.ts';
 import { NotificationsSchema } from './config/notifications.ts';
 import { PlannerSchema } from './config/planner.ts';
@@ -18,6 +19,7 @@ import {
 } from './config/power.ts';
 import {
   BalancingSchema,
+  CircuitSchema,
   ForwardingSchema,
   ParkingSchema,
   ProxySchema,
@@ -30,7 +32,11 @@ export { NamePattern } from './config/shared.ts';
 
 export const PoolConfigSchema = strictObject(
   {
-    routes: Type.Array(RouteSchema, { minItems: 1, default: [{ pathPrefix: '/' }] }),
+    routes: Type.Array(RouteSchema, {
+      minItems: 1,
+      default: [{ pathPrefix: '/' }],
+      description: 'Which requests are its own; of several pools the longest match wins',
+    }),
     minServers: Type.Integer({ minimum: 0, default: 1, description: 'The floor: never fewer awake' }),
     spareServers: Type.Integer({
       minimum: 0,
@@ -47,6 +53,7 @@ export const PoolConfigSchema = strictObject(
     healthCheck: HealthCheckSchema,
     parking: ParkingSchema,
     balancing: BalancingSchema,
+    circuit: CircuitSchema,
     planner: PlannerSchema,
     forwarding: ForwardingSchema,
     drill: DrillSchema,
@@ -56,7 +63,7 @@ export const PoolConfigSchema = strictObject(
 
 export const ServerConfigSchema = strictObject(
   {
-    pool: Type.String({ pattern: NamePattern }),
+    pool: Type.String({ pattern: NamePattern, description: 'The pool it serves in' }),
     url: Type.String({
       pattern: UrlPattern,
       description: 'Where it serves: scheme, host and port',
@@ -138,6 +145,11 @@ export const BoundsSchema = settings(
     }),
     restartStormWindowMs: durationMs(600_000, 'See restartStormBoots'),
     clockJumpMs: durationMs(5_000, "A server's clock that moved by more between two heartbeats has jumped"),
+    leaderLeaseMs: durationMs(
+      5_000,
+      'A leading replica of planner, power or health that is silent for longer is replaced',
+      500,
+    ),
     busLostMs: durationMs(30_000, 'The bus away for longer: the power service fails awake by itself'),
     ...ladderBounds,
   },
@@ -148,11 +160,12 @@ export const BoundsSchema = settings(
 export const FleetConfigSchema = strictObject(
   {
     version: Type.Literal(1),
-    pools: byName(PoolConfigSchema, 1),
-    servers: byName(ServerConfigSchema),
+    pools: byName(PoolConfigSchema, 'By name: the servers of one site', 1),
+    servers: byName(ServerConfigSchema, 'By name: one machine each'),
     notifications: NotificationsSchema,
     bounds: BoundsSchema,
     costs: CostsSchema,
+    history: HistorySchema,
     proxy: ProxySchema,
   },
   { description: 'Nemuri configuration' },
@@ -173,5 +186,6 @@ export type PowerMethod = Static<typeof PowerMethodSchema>;
 export type EnergyModel = Static<typeof EnergyModelSchema>;
 export type Bounds = Static<typeof BoundsSchema>;
 export type Costs = Static<typeof CostsSchema>;
+export type HistoryConfig = Static<typeof HistorySchema>;
 export type HealthCheckConfig = PoolConfig['healthCheck'];
 export type PlannerSchedule = PoolConfig['planner']['schedules'][number];

@@ -37,7 +37,13 @@ describe.each(files)('%s', (file) => {
   const payload = new TextEncoder().encode(JSON.stringify(data));
 
   test('is read today', () => {
-    const result = decode({ subject, sequence: 7, payload, header: (name) => headers[name] ?? '' });
+    const result = decode({
+      subject,
+      sequence: 7,
+      storedMs: 9,
+      payload,
+      header: (name) => headers[name] ?? '',
+    });
     expect(headers['ce-type']).toBe(`nemuri.${type}.v${version}`);
     const { traceparent } = headers;
     expect(result).toEqual({
@@ -52,6 +58,7 @@ describe.each(files)('%s', (file) => {
         stream: streamOf(type),
         subject,
         sequence: 7,
+        storedMs: 9,
         ...(traceparent === undefined ? {} : { traceparent }),
       },
     });

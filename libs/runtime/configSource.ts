@@ -19,7 +19,8 @@ export interface PublishedConfig {
 const maxPublishTries = 5;
 
 /**
- * Takes a configuration into the history as `FleetConfigured`, unless the latest one there is equal.
+ * Takes a configuration into the history as `FleetConfigured`, unless the latest one there is equal, and brings the
+ * streams to the limits it sets.
  * @param origin who or what it comes from, such as the file's name.
  * @param timeoutMs how long the bus may take; default: until it is closed.
  * @throws StaleWriterError when others write configurations faster than we can, BusTimeoutError past `timeoutMs`.
@@ -31,6 +32,13 @@ export async function publishConfig(
   timeoutMs?: number,
 ): Promise<PublishedConfig> {
   const draft: DraftOf<'FleetConfigured'> = { type: 'FleetConfigured', data: { config, origin } };
+  const { maxAgeMs, maxBytes, telemetryMaxAgeMs, telemetryMaxBytes } = config.history;
+  await bus.limit({
+    fleetMaxAgeMs: maxAgeMs,
+    fleetMaxBytes: maxBytes,
+    telemetryMaxAgeMs,
+    telemetryMaxBytes,
+  });
   for (let tried = 1; ; tried += 1) {
     let latest: { readonly config: FleetConfig; readonly sequence: number } | undefined;
     for await (const event of bus.history('FLEET', 1, subjectOf(draft))) {

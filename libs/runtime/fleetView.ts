@@ -1,6 +1,14 @@
-import { type Bus, StaleWriterError, type Subscription } from '../bus/mod.ts';
-import { type Fleet, fleetSchemaVersion, foldInto, initialFleet, skipInto } from '../domain/mod.ts';
+import { type Bus, type PublishAck, StaleWriterError, type Subscription } from '../bus/mod.ts';
+import {
+  copyFleet,
+  type Fleet,
+  fleetSchemaVersion,
+  foldInto,
+  initialFleet,
+  skipInto,
+} from '../domain/mod.ts';
 import { type EventDraft, type RecordedEvent, subjectOf } from '../events/mod.ts';
+import { saveCheckpoint } from './checkpoints.ts';
 
 export type FleetListener = (event: RecordedEvent, fleet: Fleet) => void;
 
@@ -19,7 +27,7 @@ export interface FleetView {
    * Publishes a fact as the only writer of its subject, fenced by the last event this view knows there, and waits
    * until the view has folded it.
    * @param timeoutMs gives up when the bus takes longer; default: never.
-   * @returns false when another fact came first: decide again on the new state.
+   * @returns false when another fact came first, or this replica does not lead: decide again on the new state.
    * @throws BusTimeoutError past `timeoutMs`.
    */
   record(event: EventDraft, timeoutMs?: number): Promise<boolean>;
@@ -35,6 +43,10 @@ export interface FleetViewOptions {
   readonly snapshotEvery?: number;
   /** Begins from that service's snapshot and saves none: for the many that only look. */
   readonly readOnly?: boolean;
+  /** Keeps states all along the history, for those that look at the past. One service does. */
+  readonly keepsCheckpoints?: boolean;
+  /** Where several replicas run: false while another one leads; nothing is recorded or saved then. */
+  readonly mayWrite?: () => boolean;
   readonly onProblem: (problem: string, details: object) => void;
 }
 
@@ -43,13 +55,19 @@ interface Waiter {
   readonly resolve: () => void;
 }
 
+/** While a long history is read, the reading comes first: a restart in the midst of it still finds how far it came. */
+const snapshotEveryBehind = 100_000;
+
 /** Opens the view and resolves when it has caught up with the stream as it stood at the call. */
 export async function openFleetView(options: FleetViewOptions): Promise<FleetView> {
-  const { bus, name, onProblem, snapshotEvery = 1_000, readOnly = false } = options;
+  const { bus, name, onProblem, snapshotEvery = 1_000, readOnly = false, mayWrite = () => true } = options;
   const fleet = await restore(bus, name);
   const listeners = new Set<FleetListener>();
   const waiters = new Set<Waiter>();
+  const keepCheckpoint = checkpointKeeper(options, fleet.sequence);
   let savedSequence = fleet.sequence;
+  let saving: Promise<void> | undefined;
+  let isBehind = true;
 
   const settle = () => {
     for (const waiter of [...waiters]) {
@@ -59,16 +77,22 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
     }
   };
   const save = async () => {
-    if (readOnly) return;
+    if (readOnly || !mayWrite()) return;
+    // Two at a time under one key would spoil each other.
+    await saving;
     savedSequence = fleet.sequence;
     const snapshot = {
       schemaVersion: fleetSchemaVersion,
       sequence: fleet.sequence,
-      state: structuredClone(fleet),
+      state: copyFleet(fleet),
     };
-    await bus
+    saving = bus
       .saveSnapshot(name, snapshot)
-      .catch((error) => onProblem('snapshot not saved', { error: String(error) }));
+      .catch((error) => onProblem('snapshot not saved', { error: String(error) }))
+      .finally(() => {
+        saving = undefined;
+      });
+    await saving;
   };
   const subscription: Subscription = await bus.subscribe({
     stream: 'FLEET',
@@ -77,7 +101,9 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
       foldInto(fleet, event);
       for (const listener of listeners) listener(event, fleet);
       settle();
-      if (fleet.sequence - savedSequence >= snapshotEvery) void save();
+      keepCheckpoint(event, fleet);
+      const unsaved = fleet.sequence - savedSequence;
+      if (!saving && unsaved >= (isBehind ? snapshotEveryBehind : snapshotEvery)) void save();
     },
     onMalformed: (malformed) => {
       skipInto(fleet, malformed.subject, malformed.sequence);
@@ -111,11 +137,22 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
       });
     },
     async record(event, timeoutMs) {
+      if (!mayWrite()) return false;
       const expected = fleet.lastSequences[subjectOf(event)] ?? 0;
       const bound = timeoutMs === undefined ? {} : { timeoutMs };
+      const publish = (expectedLastSubjectSequence: number) =>
+        bus.publish(event, { expectedLastSubjectSequence, ...bound });
+      const folded = ({ sequence }: PublishAck) => view.when((now) => now.sequence >= sequence);
       try {
-        const { sequence } = await bus.publish(event, { expectedLastSubjectSequence: expected, ...bound });
-        await view.when((now) => now.sequence >= sequence);
+        await folded(await publish(expected));
+        return true;
+      } catch (error) {
+        if (!(error instanceof StaleWriterError)) throw error;
+      }
+      // What the view knows may be older than what is kept: then the stream knows of no event on the subject.
+      if (expected === 0 || expected >= (await bus.firstSequence('FLEET'))) return false;
+      try {
+        await folded(await publish(0));
         return true;
       } catch (error) {
         if (error instanceof StaleWriterError) return false;
@@ -129,7 +166,29 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
   };
   const last = await bus.lastSequence('FLEET');
   await view.when((now) => now.sequence >= last);
+  isBehind = false;
+  if (fleet.sequence - savedSequence >= snapshotEvery) void save();
   return view;
+}
+
+/** One is saved at a time, in order; what can't be saved is left out. */
+function checkpointKeeper(
+  { bus, keepsCheckpoints, mayWrite = () => true, onProblem }: FleetViewOptions,
+  fromSequence: number,
+): (event: RecordedEvent, fleet: Fleet) => void {
+  let keptSequence = fromSequence;
+  let last: Promise<void> = Promise.resolve();
+  return ({ storedMs }, fleet) => {
+    const settings = fleet.config?.history;
+    if (!keepsCheckpoints || !settings || !mayWrite()) return;
+    const everyEvents = settings.checkpointEvents;
+    if (Math.floor(fleet.sequence / everyEvents) === Math.floor(keptSequence / everyEvents)) return;
+    keptSequence = fleet.sequence;
+    const copy = copyFleet(fleet);
+    last = last
+      .then(() => saveCheckpoint(bus, copy, storedMs, { everyEvents, most: settings.maxCheckpoints }))
+      .catch((error) => onProblem('checkpoint not saved', { error: String(error) }));
+  };
 }
 
 /** The snapshot, if it fits this version and the stream still reaches as far; else the empty fleet. */

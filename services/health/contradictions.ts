@@ -21,7 +21,7 @@ const publishTimeoutMs = 2_000;
 /** Looks in the time in which a contradiction is confirmed. */
 const looksPerConfirmation = 3;
 
-export interface ContradictionsOptions extends Pick<ServiceContext, 'log' | 'nowMs'> {
+export interface ContradictionsOptions extends Pick<ServiceContext, 'log' | 'nowMs' | 'clock'> {
   readonly view: FleetView;
   /** What all its witnesses say of a server now. */
   readonly observe: (state: ServerState) => Observation;
@@ -82,6 +82,7 @@ export function watchContradictions(options: ContradictionsOptions): Contradicti
     for (const server of seen.keys()) if (!Object.hasOwn(view.fleet.servers, server)) seen.delete(server);
   });
   const loop = startLoop({
+    clock: options.clock,
     work: async () => {
       for (const name of Object.keys(view.fleet.servers)) {
         const state = view.fleet.servers[name];

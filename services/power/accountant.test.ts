@@ -1,5 +1,6 @@
 import { draftOf, fleetConfig } from '../../libs/domain/testing/builders.ts';
 import type { EventOf, RecordedEvent } from '../../libs/events/mod.ts';
+import { systemClock } from '../../libs/runtime/clock.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createHarness, type Harness } from '../testing/harness.ts';
 import { type Accountant, startAccountant } from './accountant.ts';
@@ -21,7 +22,7 @@ async function start(laterMs: number): Promise<void> {
     asked += 1;
     return Date.now() + laterMs;
   };
-  accountant = await startAccountant({ bus, view, log, nowMs, intervalMs: 5 });
+  accountant = await startAccountant({ bus, view, log, nowMs, clock: systemClock, intervalMs: 5 });
 }
 async function stop(): Promise<void> {
   await accountant?.stop();

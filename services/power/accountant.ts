@@ -8,6 +8,7 @@ import {
   openAccount,
 } from '../../libs/domain/mod.ts';
 import { type RecordedEvent, subjectFilters } from '../../libs/events/mod.ts';
+import type { Clock } from '../../libs/runtime/clock.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
@@ -26,6 +27,7 @@ export interface AccountantOptions {
   readonly view: FleetView;
   readonly log: Logger;
   readonly nowMs: () => number;
+  readonly clock: Clock;
   /** Between two looks whether an hour is over. */
   readonly intervalMs?: number;
 }
@@ -76,6 +78,7 @@ export async function startAccountant(options: AccountantOptions): Promise<Accou
     }
   };
   const loop = startLoop({
+    clock: options.clock,
     work: closeHours,
     delayMs: () => intervalMs,
     onError: (error) => log.warn({ error: messageOf(error) }, 'energy not accounted'),

@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import type { Span } from '@opentelemetry/api';
 import type { Fleet, PowerAction, ServerView } from '../../libs/domain/mod.ts';
 import type { EventDraft } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
+import { type Lease, LeaseLostError } from '../../libs/runtime/lease.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
 import { beginSpan, traceparentOf, withSpan } from '../../libs/runtime/telemetry.ts';
 import type { DriverSet } from './driverSet.ts';
@@ -18,8 +18,11 @@ export interface ActionsOptions {
   readonly sleepRefusalsNow: (view: ServerView) => string[];
   /** The hardware was told something: look at it soon. */
   readonly onSent: (server: string) => void;
-  readonly signal: AbortSignal;
+  /** The lease under which one command may be sent; undefined: none is held. */
+  readonly guard: () => ReturnType<Lease['guard']> | undefined;
   readonly nowMs: () => number;
+  /** Names a wake, a sleep, a drill. */
+  readonly newId: () => string;
 }
 
 /**
@@ -49,7 +52,7 @@ export function createActions(options: ActionsOptions): Actions {
     async record(action) {
       const server = options.serverView(action.server);
       if (!server) return false;
-      const event = intentEvent(action, server, options.nowMs());
+      const event = intentEvent(action, server, options);
       if (action.kind !== 'requestWake' || event.type !== 'WakeRequested' || !action.traceparent) {
         return publish(options, event);
       }
@@ -82,14 +85,18 @@ async function publish({ view, log }: ActionsOptions, event: EventDraft): Promis
   return recorded;
 }
 
-function intentEvent(action: RecordedIntent, { state, pool }: ServerView, nowMs: number): EventDraft {
+function intentEvent(
+  action: RecordedIntent,
+  { state, pool }: ServerView,
+  { nowMs, newId }: ActionsOptions,
+): EventDraft {
   const about = { server: state.name, pool: state.pool };
   switch (action.kind) {
     case 'requestWake':
-      return { type: 'WakeRequested', data: { ...about, wakeId: randomUUID(), reason: action.reason } };
+      return { type: 'WakeRequested', data: { ...about, wakeId: newId(), reason: action.reason } };
     case 'reportOverdue': {
       const { wake, milestone, expectedMs } = action;
-      const elapsedMs = Math.max(0, nowMs - wake.requestedAtMs);
+      const elapsedMs = Math.max(0, nowMs() - wake.requestedAtMs);
       return {
         type: 'WakeOverdue',
         data: { ...about, wakeId: wake.wakeId, milestone, elapsedMs, expectedMs },
@@ -97,7 +104,7 @@ function intentEvent(action: RecordedIntent, { state, pool }: ServerView, nowMs:
     }
     case 'giveUpWake': {
       const { wakeId } = action.wake;
-      const elapsedMs = Math.max(0, nowMs - action.wake.requestedAtMs);
+      const elapsedMs = Math.max(0, nowMs() - action.wake.requestedAtMs);
       return { type: 'WakeTimedOut', data: { ...about, wakeId, elapsedMs, reason: action.reason } };
     }
     case 'quarantine':
@@ -108,7 +115,7 @@ function intentEvent(action: RecordedIntent, { state, pool }: ServerView, nowMs:
     case 'requestSleep': {
       const { drainTimeoutMs } = pool;
       const mend = action.mend ? { mend: true } : {};
-      const data = { ...about, sleepId: randomUUID(), drainTimeoutMs, ...mend, reason: action.reason };
+      const data = { ...about, sleepId: newId(), drainTimeoutMs, ...mend, reason: action.reason };
       const trace = action.traceparent ? { traceparent: action.traceparent } : {};
       return { type: 'SleepRequested', data, ...trace };
     }
@@ -118,7 +125,7 @@ function intentEvent(action: RecordedIntent, { state, pool }: ServerView, nowMs:
     }
     case 'startDrill': {
       const { asleepForMs, reason } = action;
-      return { type: 'DrillStarted', data: { ...about, drillId: randomUUID(), asleepForMs, reason } };
+      return { type: 'DrillStarted', data: { ...about, drillId: newId(), asleepForMs, reason } };
     }
     case 'passDrill':
       return { type: 'DrillPassed', data: { ...about, drillId: action.drillId, setupMs: action.setupMs } };
@@ -144,7 +151,7 @@ async function attemptWake(
     const now = options.serverView(server);
     if (now?.state.wake?.wakeId !== wake.wakeId) return;
     try {
-      await driver.wake(options.signal);
+      await underLease(options, (signal) => driver.wake(signal));
     } catch (error) {
       await publish(options, {
         type: 'WakeAttemptFailed',
@@ -178,7 +185,7 @@ async function attemptSleep(
       return;
     }
     try {
-      await driver.sleep(forced ? 'forced' : 'graceful', options.signal);
+      await underLease(options, (signal) => driver.sleep(forced ? 'forced' : 'graceful', signal));
     } catch (error) {
       await publish(options, {
         type: 'SleepAttemptFailed',
@@ -187,4 +194,19 @@ async function attemptSleep(
     }
     options.onSent(server);
   });
+}
+
+/** One command, for as long as this replica leads: who was stopped before it was sent sends nothing later. */
+async function underLease(
+  { guard }: ActionsOptions,
+  command: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const guarded = guard();
+  if (!guarded) throw new LeaseLostError('power');
+  try {
+    guarded.signal.throwIfAborted();
+    await command(guarded.signal);
+  } finally {
+    guarded.release();
+  }
 }

@@ -6,6 +6,7 @@ import {
   trackReading,
 } from '../../libs/domain/mod.ts';
 import type { EventDraft } from '../../libs/events/mod.ts';
+import type { Clock } from '../../libs/runtime/clock.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
@@ -32,6 +33,9 @@ export interface MachineOptions {
   readonly serverView: () => ServerView | undefined;
   readonly signal: AbortSignal;
   readonly nowMs: () => number;
+  readonly clock: Clock;
+  /** False: another replica follows the hardware. */
+  readonly looks: () => boolean;
 }
 
 /** Follows the power state of one machine by its hardware, again and again, and publishes what is news. */
@@ -41,6 +45,7 @@ export function startMachine(options: MachineOptions): Machine {
   let lastReading: PowerState = 'unknown';
 
   const look = async () => {
+    if (!options.looks()) return;
     const driver = drivers.driverThat(server, 'readPower');
     if (!driver) return sayThatNoneReads();
     let problem = '';
@@ -72,6 +77,7 @@ export function startMachine(options: MachineOptions): Machine {
     await view.record({ type: 'PowerReadingUnavailable', data }, publishTimeoutMs);
   };
   const loop = startLoop({
+    clock: options.clock,
     work: look,
     delayMs: () => view.fleet.config?.bounds.reconcileIntervalMs ?? 2_000,
     onError: (error) => log.warn({ server, error: messageOf(error) }, 'power fact not stored'),

@@ -1,8 +1,11 @@
+import { describeWith } from '../power/drivers/testing/peers.ts';
+import { type NginxOrigin, startNginxOrigin } from './testing/nginxOrigin.ts';
 import { configOf, createSite, type Site } from './testing/site.ts';
 
 /**
  * What RFC 9112 forbids, and the public catalogues of request smuggling (CL.TE, TE.CL, TE.TE, …), through the proxy
- * against two origins that parse differently: Node's, and one that splits at each empty line whatever the lengths say.
+ * against origins that parse differently: Node's, nginx, and one that splits at each empty line whatever the lengths
+ * say.
  */
 let site: Site;
 let seen: string[];
@@ -105,16 +108,6 @@ describe.each(origins)('before a %s origin', (_name, startOrigin) => {
     expect(answer.split('HTTP/1.1 ').length).toBeLessThanOrEqual(2);
   });
 
-  test('a body that looks like a request is a body', async () => {
-    await site.start(configOf([await startNodeOrigin()]));
-    await site.ready('s1');
-    const answer = await site.talk(
-      `${post}Content-Length: ${smuggled.length}\r\nConnection: close\r\n\r\n${smuggled}`,
-    );
-    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
-    expect(seen).toEqual(['POST /']);
-  });
-
   test('pipelined requests get their answers in their order', async () => {
     await site.start(configOf([await startOrigin()]));
     await site.ready('s1');
@@ -122,6 +115,54 @@ describe.each(origins)('before a %s origin', (_name, startOrigin) => {
     const answer = await site.talk(`${get('1')}${get('2')}${get('3', 'Connection: close\r\n')}`);
     expect(answer.match(/HTTP\/1\.1 200 /g)).toHaveLength(3);
     expect(seen).toEqual(['GET /1', 'GET /2', 'GET /3']);
+  });
+});
+
+test('a body that looks like a request is a body', async () => {
+  await site.start(configOf([await startNodeOrigin()]));
+  await site.ready('s1');
+  const answer = await site.talk(
+    `${post}Content-Length: ${smuggled.length}\r\nConnection: close\r\n\r\n${smuggled}`,
+  );
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  expect(seen).toEqual(['POST /']);
+});
+
+describeWith({ nginx: 'nginx-light' }, 'before nginx', () => {
+  let nginx: NginxOrigin;
+
+  beforeAll(async () => {
+    nginx = await startNginxOrigin();
+  });
+
+  afterAll(() => nginx.stop());
+
+  /** What came there until now: a last request proves that the log is read far enough. */
+  const seenByNginx = async (mark: string) => {
+    await site.talk(`GET /${mark} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+    for (;;) {
+      const lines = await nginx.seen();
+      if (lines.includes(`GET /${mark} HTTP/1.1`)) return lines;
+    }
+  };
+
+  test.each(abuses)('refuses %s', async (what, bytes) => {
+    await site.start(configOf([nginx.plainPort]));
+    await site.ready('s1');
+    const answer = await site.talk(bytes);
+    expect(answer).toMatch(/^(HTTP\/1\.1 4\d\d |$)/);
+    const lines = await seenByNginx(encodeURIComponent(what).replace(/[^\w]/g, '-'));
+    expect(lines.filter((line) => line.includes('smuggled') || line.includes('admin'))).toEqual([]);
+  });
+
+  test('a body that looks like a request is a body', async () => {
+    await site.start(configOf([nginx.plainPort]));
+    await site.ready('s1');
+    const last = `Connection: close\r\n\r\n${smuggled}`;
+    expect(await site.talk(`${post}Content-Length: ${smuggled.length}\r\n${last}`)).toMatch(
+      /^HTTP\/1\.1 200 /,
+    );
+    expect((await seenByNginx('end')).filter((line) => line.includes('smuggled'))).toEqual([]);
   });
 });
 

@@ -158,7 +158,7 @@ async function handleAll(state: DurableState, session: Session, messages: readon
 async function handle(state: DurableState, session: Session, message: Msg): Promise<void> {
   const { options, link } = state;
   const delivery = parseDelivery(message.reply) as Delivery;
-  const stored = toStored(message, delivery.streamSequence);
+  const stored = toStored(message, delivery);
   state.lastSequence = Math.max(state.lastSequence, delivery.streamSequence);
   try {
     const decoded = decode(stored);

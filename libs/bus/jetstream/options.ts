@@ -1,4 +1,5 @@
 import type { TlsOptions } from '@nats-io/transport-node';
+import type { StreamLimits } from '../bus.ts';
 
 export interface JetStreamBusOptions {
   /** `nats://host:port` or `host:port`, one or several of one cluster. */
@@ -26,15 +27,6 @@ export interface JetStreamBusOptions {
   readonly limits?: StreamLimits;
   /** How long a subscription may be quiet before it is checked against the stream's end. */
   readonly quietCheckMs?: number;
-}
-
-export interface StreamLimits {
-  readonly replicas?: number;
-  readonly fleetMaxAgeMs?: number;
-  readonly fleetMaxBytes?: number;
-  readonly telemetryMaxAgeMs?: number;
-  readonly telemetryMaxBytes?: number;
-  readonly snapshotsMaxBytes?: number;
 }
 
 const dayMs = 24 * 60 * 60 * 1000;

@@ -29,10 +29,11 @@ export function parseDelivery(reply: string | undefined): Delivery | undefined {
 }
 
 /** A delivered message in the shape the codec reads. */
-export function toStored(message: Msg, sequence: number): StoredMessage {
+export function toStored(message: Msg, { streamSequence, storedNs }: Delivery): StoredMessage {
   return {
     subject: message.subject,
-    sequence,
+    sequence: streamSequence,
+    storedMs: Number(storedNs.slice(0, -6)),
     payload: message.data,
     header: (name) => headerOf(message.headers, name),
   };

@@ -177,7 +177,7 @@ function accept(state: ReaderState, consumer: OpenConsumer, message: Msg, delive
   consumer.nextDelivery += 1;
   consumer.messageMs = consumer.heardMs;
   if (!state.position.advance(delivery)) return;
-  state.options.onMessage(toStored(message, delivery.streamSequence), delivery.pending);
+  state.options.onMessage(toStored(message, delivery), delivery.pending);
 }
 
 /** A heartbeat repeats the flow control request that was never answered, and counts what was delivered. */

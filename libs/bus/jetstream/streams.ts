@@ -11,10 +11,11 @@ import {
 import { type KV, Kvm } from '@nats-io/kv';
 import { nanos } from '@nats-io/transport-node';
 import { type StreamName, streams } from '../../events/mod.ts';
+import type { StreamLimits } from '../bus.ts';
 import { messageOf } from '../problems.ts';
-import { defaultLimits, duplicateWindowMs, type StreamLimits } from './options.ts';
+import { defaultLimits, duplicateWindowMs } from './options.ts';
 
-const snapshotBucket = 'NEMURI_SNAPSHOTS';
+export const snapshotBucket = 'NEMURI_SNAPSHOTS';
 
 /**
  * Creates the streams that are missing, and brings existing ones to the limits that were given.

@@ -7,7 +7,7 @@ import {
 } from '../../events/mod.ts';
 import { type Bus, BusClosedError, StaleWriterError, type StartAt } from '../bus.ts';
 import { questionTests } from './contractOfQuestions.ts';
-import { durableTests, snapshotTests } from './contractOfState.ts';
+import { durableTests, limitTests, snapshotTests } from './contractOfState.ts';
 import { cordoned, cordonMany, metered, poweredOn, probed } from './samples.ts';
 import { until } from './until.ts';
 
@@ -50,6 +50,7 @@ export function describeBus(name: string, makeHarness: () => Promise<BusHarness>
     describe('what is no event', () => malformedTests(tools));
     describe('history', () => historyTests(tools));
     describe('snapshots', () => snapshotTests(tools));
+    describe('limits', () => limitTests(tools));
     describe('subscribeDurable', () => durableTests(tools));
     describe('questions', () => questionTests(tools));
     describe('close', () => closeTests(tools));
@@ -296,6 +297,27 @@ function historyTests({ open }: Tools): void {
     expect(await readHistory(bus, 2, 'nemuri.state.>')).toEqual([]);
   });
 
+  it('tells which event was the last one at a time, and where it begins', async () => {
+    const bus = await open();
+    expect([await bus.firstSequence('FLEET'), await bus.sequenceAt('FLEET', Date.now())]).toEqual([1, 0]);
+    await cordonMany(bus, 20);
+    const storedMs: number[] = [];
+    for await (const event of bus.history('FLEET', 1)) storedMs.push(event.storedMs);
+    for (const timeMs of storedMs) {
+      const stored = storedMs.filter((each) => each <= timeMs).length;
+      const before = storedMs.filter((each) => each < timeMs).length;
+      expect(await bus.sequenceAt('FLEET', timeMs)).toBe(stored);
+      expect(await bus.sequenceAt('FLEET', timeMs - 1)).toBe(before);
+    }
+    expect(Math.abs(Date.now() - (storedMs.at(-1) ?? 0))).toBeLessThan(60_000);
+    expect(await bus.sequenceAt('FLEET', 0)).toBe(0);
+    expect(await bus.sequenceAt('FLEET', Date.now() + 60_000)).toBe(20);
+    expect(await bus.firstSequence('FLEET')).toBe(1);
+    const { subject } = await lastEvent(bus.history('FLEET', 20));
+    expect(await bus.lastOn('FLEET', subject)).toEqual(await lastEvent(bus.history('FLEET', 20)));
+    expect(await bus.lastOn('FLEET', `${subject}0`)).toBeUndefined();
+  });
+
   it('may be left early', async () => {
     const bus = await open();
     await cordonMany(bus, 3);
@@ -332,4 +354,11 @@ function closeTests({ open }: Tools): void {
   it('is not lost while it is open', async () => {
     expect((await open()).lostSinceMs).toBeUndefined();
   });
+}
+
+async function lastEvent(events: AsyncIterable<RecordedEvent>): Promise<RecordedEvent> {
+  let last: RecordedEvent | undefined;
+  for await (const event of events) last = event;
+  if (!last) throw new Error('no event');
+  return last;
 }

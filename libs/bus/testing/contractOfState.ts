@@ -1,6 +1,7 @@
 import type { RecordedEvent } from '../../events/mod.ts';
+import { StaleWriterError } from '../bus.ts';
 import type { Tools } from './contract.ts';
-import { cordoned, cordonMany, poweredOn } from './samples.ts';
+import { cordoned, cordonMany, metered, poweredOn } from './samples.ts';
 import { until } from './until.ts';
 
 /** The part of the contract about what the bus keeps for its users: snapshots and positions. */
@@ -30,6 +31,26 @@ export function snapshotTests({ open }: Tools): void {
     const small = { schemaVersion: 1, sequence: 2, state: null };
     await bus.saveSnapshot('planner', small);
     expect(await bus.loadSnapshot('planner')).toEqual(small);
+  });
+}
+
+export function limitTests({ open }: Tools): void {
+  it('shortens how long events are kept, and leaves the other stream alone', async () => {
+    const bus = await open();
+    await cordonMany(bus, 3);
+    await bus.publish(metered('s1', 100));
+    await bus.limit({ fleetMaxAgeMs: 200 });
+    let first = 0;
+    while (first <= 3) {
+      await bus.publish(cordoned('s1'));
+      first = await bus.firstSequence('FLEET');
+    }
+    expect(await bus.firstSequence('TELEMETRY')).toBe(1);
+    // What is forgotten on a subject is forgotten by its fence too.
+    await expect(bus.publish(cordoned('s3'), { expectedLastSubjectSequence: 3 })).rejects.toThrow(
+      StaleWriterError,
+    );
+    await bus.publish(cordoned('s3'), { expectedLastSubjectSequence: 0 });
   });
 }
 
