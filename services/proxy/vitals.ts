@@ -10,7 +10,7 @@ export interface Vitals {
 }
 
 /** A timer this long is what is late: its own time is no delay. */
-const resolutionMs = 10;
+const resolutionMs = 20;
 
 export function watchVitals(): Vitals {
   const delay = monitorEventLoopDelay({ resolution: resolutionMs });
