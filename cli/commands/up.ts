@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { startStack } from '../../libs/runtime/stack.ts';
-import { positiveNumber } from '../busOptions.ts';
+import { positiveNumber, redacted } from '../busOptions.ts';
 import { type Cli, CliError } from '../cli.ts';
 import { loadConfig, summaryOf } from '../configFile.ts';
 
@@ -44,8 +44,11 @@ export function registerUp(program: Command, cli: Cli): void {
       }).catch((error) => {
         throw new CliError(2, messageOf(error, 4_000), { cause: error });
       });
+      const processes = [...Object.values(stack.services), ...(stack.console ? [stack.console] : [])];
+      const started = Promise.all(processes.map((one) => one.whenStarted(cli.signal)));
+      if (!(await started.catch(() => undefined))) return stack.stop();
       cli.out(
-        `up: ${summaryOf(config)}; proxy on ${options.listen}, bus at ${stack.natsUrl}; Ctrl-C ends it`,
+        `up: ${summaryOf(config)}; proxy on ${options.listen}, bus at ${redacted(stack.natsUrl.split(','))}; Ctrl-C ends it`,
       );
       if (options.console !== 'none') cli.out(`console: http://${options.console}`);
       await new Promise<void>((resolve) =>

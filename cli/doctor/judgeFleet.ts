@@ -55,7 +55,7 @@ function serverFindings(view: ServerView, nowMs: number): Finding[] {
   return findings.length > 0 ? findings : [ok('servers', name, 'nothing is wrong with it')];
 }
 
-function troubles({ state }: ServerView, nowMs: number): Finding[] {
+function troubles({ state, config }: ServerView, nowMs: number): Finding[] {
   const { name, lifecycle, powerState, health } = state;
   const findings: Finding[] = [];
   if (lifecycle === 'quarantined' || lifecycle === 'failed') {
@@ -79,7 +79,7 @@ function troubles({ state }: ServerView, nowMs: number): Finding[] {
         'nemuri events --since 1h --filter nemuri.state.NAME.>',
       ),
     );
-  if (powerState === 'unknown' && !state.powerInferred)
+  if (powerState === 'unknown' && !state.powerInferred && config.power.length > 0)
     findings.push(
       warning('servers', name, 'its power state is unknown', 'nemuri power test -c FILE --server NAME'),
     );

@@ -29,10 +29,14 @@ export function* longHistory(
   yield dated({ type: 'FleetConfigured', data: { config, origin: 'bench' } });
   const servers = Object.keys(config.servers);
   const awake = new Set<string>();
+  let hourMs = Math.ceil(startMs / 3_600_000) * 3_600_000;
   for (let turn = 0; ; turn += 1) {
     const server = servers[turn % servers.length] ?? '';
     const facts = awake.delete(server) ? sleepOf(server, turn) : wakeOf(server, turn);
     if (facts[0]?.type === 'WakeRequested') awake.add(server);
+    const nowMs = startMs + made * stepMs;
+    for (; hourMs + 3_600_000 <= nowMs && made < count; hourMs += 3_600_000)
+      yield dated(energyOf(servers, hourMs));
     for (const draft of [decision([...awake]), ...facts]) {
       if (made >= count) return;
       yield dated(draft);
@@ -65,6 +69,16 @@ function decision(target: readonly string[]): EventDraft {
   return {
     type: 'CapacityDecided',
     data: { pool, target: [...target], inputs, forecastRps: counted * 75, validForMs: 30_000, reason },
+  };
+}
+
+function energyOf(servers: readonly string[], fromMs: number): EventDraft {
+  const one = { energyWh: 70.5, modelledWh: 0, gapMs: 0, coveredMs: 3_600_000 };
+  const toMs = fromMs + 3_600_000;
+  const all = Object.fromEntries(servers.map((server) => [server, one]));
+  return {
+    type: 'EnergyAccounted',
+    data: { pool, fromMs, toMs, servers: all, requests: 4_000_000, alwaysOnWh: servers.length * 140 },
   };
 }
 

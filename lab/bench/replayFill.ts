@@ -38,10 +38,14 @@ export async function fillFleet(
   await fill(url, 'FLEET', longHistory(config, count, startMs, endMs), count);
 }
 
-/** Stores what one proxy measured each second, for a tenth of the servers, in TELEMETRY. */
+/** Stores what one proxy measured each second, for a tenth of the servers, and an hour of meters in TELEMETRY. */
 export async function fillLoad(url: string, config: FleetConfig, { startMs, endMs }: Span): Promise<void> {
   const count = Math.floor((endMs - startMs) / sampleIntervalMs);
-  await fill(url, 'TELEMETRY', loadOf(Object.keys(config.servers), startMs, count), count);
+  const servers = Object.keys(config.servers);
+  await fill(url, 'TELEMETRY', loadOf(servers, startMs, count), count);
+  const rounds = Math.floor(3_600_000 / config.bounds.meterIntervalMs);
+  const meters = metersOf(servers, endMs, rounds, config.bounds.meterIntervalMs);
+  await fill(url, 'TELEMETRY', meters, rounds * servers.length);
 }
 
 function* loadOf(servers: readonly string[], startMs: number, count: number): Generator<Dated> {
@@ -74,13 +78,28 @@ function* loadOf(servers: readonly string[], startMs: number, count: number): Ge
   }
 }
 
+function* metersOf(
+  servers: readonly string[],
+  endMs: number,
+  rounds: number,
+  intervalMs: number,
+): Generator<Dated> {
+  for (let round = rounds; round > 0; round -= 1) {
+    for (const server of servers) {
+      const about = { server, pool: 'web', powerWatts: 140 + (round % 7) };
+      const data = { ...about, meter: 'measured', meterSource: 'Chassis/1/Power' } as const;
+      yield { draft: { type: 'PowerMetered', data }, timeMs: endMs - round * intervalMs };
+    }
+  }
+}
+
 async function fill(url: string, stream: StreamName, facts: Iterable<Dated>, count: number): Promise<void> {
   const nc = await connect({ servers: url });
   const manager = await jetstreamManager(nc);
   const { state } = await manager.streams.info(stream);
   let sent = 0;
   for (const { draft, timeMs } of facts) {
-    publish(nc, draft, timeMs, `bench-${stream}-${sent}`);
+    publish(nc, draft, timeMs, `bench-${draft.type}-${state.last_seq + sent}`);
     sent += 1;
     if (sent % flushEvery === 0) await nc.flush();
   }

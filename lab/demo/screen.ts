@@ -55,15 +55,22 @@ export function screenLines(state: ScreenState): string[] {
     lines.push(`${String(ago).padStart(4)} s ago  ${reason}`);
   }
   const shorten = (line: string) => line.slice(0, state.width);
-  return [shorten(heading(state)), '', ...serverLines(state), '', ...lines.map(shorten)];
+  return [
+    shorten(heading(state)),
+    shorten(`console ${state.console}`),
+    '',
+    ...serverLines(state),
+    '',
+    ...lines.map(shorten),
+  ];
 }
 
-function heading({ elapsedSeconds, totalSeconds, address, console, view }: ScreenState): string {
+function heading({ elapsedSeconds, totalSeconds, address, view }: ScreenState): string {
   const minutes = Math.floor((elapsedSeconds / totalSeconds) * 1_440);
   const clock = `${String(Math.floor(minutes / 60)).padStart(2, '0')}:${String(minutes % 60).padStart(2, '0')}`;
   const servers = Object.values(view.fleet.servers);
   const ready = servers.filter(({ lifecycle }) => lifecycle === 'ready').length;
-  return `Nemuri 眠り   ${clock} of the day   ${ready} of ${servers.length} servers ready   ${address}   console ${console}`;
+  return `Nemuri 眠り   ${clock} of the day   ${ready} of ${servers.length} servers ready   ${address}`;
 }
 
 function serverLines({ view, colour, width }: ScreenState): string[] {

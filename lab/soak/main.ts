@@ -92,10 +92,10 @@ async function soak(durationMs: number) {
       if (!metrics) return;
       parked = Math.max(parked, metrics.get('nemuri_parked') ?? 0);
       samples.push({
-        heapBytes: metrics.get('nemuri_heap_used_bytes') ?? 0,
-        residentBytes: metrics.get('nemuri_resident_bytes') ?? 0,
+        heapBytes: metrics.get('v8js_memory_heap_used_bytes') ?? 0,
+        residentBytes: metrics.get('process_memory_usage_bytes') ?? 0,
       });
-      eventLoopP99Ms = (metrics.get('nemuri_event_loop_delay_p99_seconds') ?? 0) * 1_000;
+      eventLoopP99Ms = (metrics.get('nodejs_eventloop_delay_p99_seconds') ?? 0) * 1_000;
     }, sampleIntervalMs);
     const kinds = Object.keys(happenings);
     while (Date.now() < endMs) {

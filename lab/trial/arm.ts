@@ -17,6 +17,7 @@ import { openRecorder, type Recorder } from './recorder.ts';
 import { telemetryMaxAgeMs, trialRack, trialSettings } from './settings.ts';
 
 const passwordVariable = 'NEMURI_TRIAL_BMC_PASSWORD';
+const pool = 'web';
 const readyTimeoutMs = 90_000;
 const stopTimeoutMs = 35_000;
 /** Points and footprints in a day of the series, or at least so far apart on the clock. */
@@ -42,18 +43,21 @@ type CleanUps = (() => Promise<unknown>)[];
  * A run that goes on after it was cut off starts everything anew: every server on, empty streams, a planner without
  * memory. That costs energy, never flatters.
  * @param distDir the folder with the built `services/` and `lab/`.
+ * @param untilGo resolves when the load may begin.
  * @param signal ends it early; the chapter under way is not written.
  */
 export async function runArm(
   order: ArmOrder,
   distDir: string,
   say: (line: string) => void,
+  untilGo: () => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   const cleanUps: CleanUps = [];
   try {
     const parts = await startParts(order, distDir, cleanUps, signal);
     say('every server is ready');
+    await untilGo();
     await replay(order, parts, distDir, say, signal, cleanUps);
   } finally {
     for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
@@ -106,6 +110,8 @@ async function startParts(
     limits: { telemetryMaxAgeMs: telemetryMaxAgeMs(options.speed) },
   });
   cleanUps.push(() => bus.close());
+  // Nothing sleeps before the load begins: each arm starts with every server on.
+  await bus.publish({ type: 'PlannerPaused', data: { pool, reason: 'the load has not begun', by: 'trial' } });
   const recorder = await openRecorder(bus, Date.now);
   cleanUps.push(() => recorder.close());
   const address = `http://${listen}`;
@@ -196,7 +202,7 @@ function chapterLine(chapter: Chapter, chapters: number, speed: number): string 
 function createDiary(order: ArmOrder, parts: Parts) {
   const { arm, options, seconds, chapterSeconds, fromChapter } = order;
   const { speed } = options;
-  const { rack, recorder, controlPlane, storeDir } = parts;
+  const { rack, bus, recorder, controlPlane, storeDir } = parts;
   const segment = new Date().toISOString();
   const pointMs = Math.max(leastPointMs, (pointSeconds / speed) * 1_000);
   let chapter = fromChapter;
@@ -311,6 +317,9 @@ function createDiary(order: ArmOrder, parts: Parts) {
       pointAtMs = startedMs;
       energyBefore = rack.energy();
       pointEnergy = energyBefore;
+      void bus
+        .publish({ type: 'PlannerResumed', data: { pool, reason: 'the load begins', by: 'trial' } })
+        .catch(() => {});
       recorder.take();
       recorder.takeArrivals();
       controlPlane.takeCpuSeconds();

@@ -11,12 +11,18 @@ const tell = (message: ArmMessage) => {
 };
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => abort.abort(new Error('ended early')));
+const untilGo = () =>
+  new Promise<void>((resolve, reject) => {
+    process.once('message', () => resolve());
+    abort.signal.addEventListener('abort', () => reject(abort.signal.reason), { once: true });
+    tell({ kind: 'ready' });
+  });
 process.on('disconnect', () => abort.abort(new Error('the trial is gone')));
 
 // This file is dist/lab/trial/armProcess.js: two folders down from dist.
 const distDir = resolve(import.meta.dirname, '../..');
 try {
-  await runArm(order, distDir, (line) => tell({ kind: 'say', line }), abort.signal);
+  await runArm(order, distDir, (line) => tell({ kind: 'say', line }), untilGo, abort.signal);
   tell({ kind: 'finished' });
 } catch (error) {
   tell({ kind: 'failed', error: messageOf(error, 4_000) });

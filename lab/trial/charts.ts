@@ -25,7 +25,7 @@ export interface ChartOptions {
 }
 
 const width = 960;
-const margin = { left: 64, right: 16, top: 34, bottom: 46 };
+const margin = { left: 76, right: 16, top: 34, bottom: 46 };
 
 /** Round steps for an axis that reaches `max`: 1, 2 or 5 times a power of ten, five to ten of them. */
 export function ticksOf(max: number): readonly number[] {
@@ -72,7 +72,7 @@ ${grid.join('\n')}
 ${lines.map((line) => pathOf(line, x, y, bottom)).join('\n')}
 ${legend.join('\n')}
 <text x="${(margin.left + right) / 2}" y="${height - 8}" text-anchor="middle">${escaped(options.xLabel)}</text>
-<text transform="translate(15 ${(margin.top + bottom) / 2}) rotate(-90)" text-anchor="middle">${escaped(options.yLabel)}</text>
+<text transform="translate(14 ${(margin.top + bottom) / 2}) rotate(-90)" text-anchor="middle">${escaped(options.yLabel)}</text>
 </svg>`;
 }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, getPriority, release, totalmem } from 'node:os';
 import { promisify } from 'node:util';
 import { findNatsServer } from '../../libs/runtime/natsServer.ts';
 
@@ -13,6 +13,8 @@ export interface Conditions {
   readonly processor: string;
   readonly cores: number;
   readonly memoryGiB: number;
+  /** Of this process and so of all: on a busy machine only a preferred one keeps its times. */
+  readonly scheduling: string;
 }
 
 const run = promisify(execFile);
@@ -24,10 +26,11 @@ async function said(command: string, args: readonly string[]): Promise<string> {
 
 export async function conditionsNow(): Promise<Conditions> {
   const nats = findNatsServer();
-  const [commit, changed, natsServer] = await Promise.all([
+  const [commit, changed, natsServer, policy] = await Promise.all([
     said('git', ['rev-parse', '--short=10', 'HEAD']),
     said('git', ['status', '--porcelain', '--untracked-files=no']),
     nats === undefined ? 'unknown' : said(nats, ['--version']),
+    said('chrt', ['--pid', String(process.pid)]),
   ]);
   return {
     at: new Date().toISOString(),
@@ -38,5 +41,6 @@ export async function conditionsNow(): Promise<Conditions> {
     processor: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
+    scheduling: `${/SCHED_\w+/.exec(policy)?.[0] ?? 'unknown'}, nice ${getPriority()}`,
   };
 }

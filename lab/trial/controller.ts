@@ -1,6 +1,11 @@
-import type { CapacityDecision } from '../../libs/domain/mod.ts';
-import { createPoolDemand, decisionIsNews, demandSettings } from '../../libs/domain/mod.ts';
-import { type Candidates, candidatesOf, type Prospect, pick } from '../../libs/domain/selection.ts';
+import type { Candidates, CapacityDecision } from '../../libs/domain/mod.ts';
+import {
+  candidatesOf,
+  createPoolDemand,
+  decisionIsNews,
+  demandSettings,
+  pick,
+} from '../../libs/domain/mod.ts';
 import { subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
@@ -63,8 +68,9 @@ async function startController(context: ServiceContext): Promise<RunningService>
       });
       const candidates = candidatesOf(view.fleet, pool, now);
       const { all: servers } = candidates;
+      const isPaused = view.fleet.pools[pool]?.paused === true;
       const wanted =
-        decideServers && seen.liveProxies > 0
+        decideServers && seen.liveProxies > 0 && !isPaused
           ? decideServers(seen.nowRps, (now * dayMs) / planner.dayMs / 1_000, servers)
           : servers.length;
       const decision = decisionOf(wanted, candidates, seen, planner.leaseMs);
@@ -94,7 +100,7 @@ function createReactive() {
   let second = 0;
   let lastSeconds: number | undefined;
   let target = 0;
-  return (rps: number, seriesSeconds: number, servers: readonly Prospect[]): number => {
+  return (rps: number, seriesSeconds: number, servers: Candidates['all']): number => {
     const capacityRps = servers.reduce((sum, server) => sum + server.capacityRps, 0) / servers.length;
     policy ??= reactive.create({ ...testBed, servers: servers.length, capacityRps }, reactiveParameters);
     const passed = lastSeconds === undefined ? 1 : Math.floor(seriesSeconds - lastSeconds);

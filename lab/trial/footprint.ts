@@ -1,8 +1,8 @@
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Stack } from '../../libs/runtime/stack.ts';
 import { serviceNames } from '../../libs/runtime/stack.ts';
-import { cpuSecondsOf, familyOf, residentKiBOf } from '../bench/processes.ts';
+import { cpuSecondsOf, familyOf } from '../bench/processes.ts';
 import type { ProcessName } from './chapter.ts';
 
 export const processNames: readonly ProcessName[] = [...serviceNames, 'nats'];
@@ -50,7 +50,7 @@ export function watchControlPlane(stack: Stack): ControlPlane {
       const handles = zeros();
       for (const name of processNames) {
         const pids = pidsOf(name);
-        residentKiB[name] = residentKiBOf(pids);
+        residentKiB[name] = pids.reduce((sum, pid) => sum + proportionalKiBOf(pid), 0);
         handles[name] = pids.reduce((sum, pid) => sum + openFilesOf(pid), 0);
       }
       return { residentKiB, handles };
@@ -60,6 +60,15 @@ export function watchControlPlane(stack: Stack): ControlPlane {
 
 function zeros(): Figures {
   return { proxy: 0, planner: 0, power: 0, health: 0, nats: 0 };
+}
+
+/** Resident memory in KiB; a page that several processes share counts for each by its part (man 5 proc: Pss). */
+function proportionalKiBOf(pid: number): number {
+  try {
+    return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
 }
 
 function openFilesOf(pid: number): number {

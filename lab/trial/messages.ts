@@ -47,5 +47,7 @@ export interface ArmOrder {
 
 export type ArmMessage =
   | { readonly kind: 'say'; readonly line: string }
+  /** Everything of this arm is up; it waits for `go`, so that no arm starts while another one's load runs. */
+  | { readonly kind: 'ready' }
   | { readonly kind: 'finished' }
   | { readonly kind: 'failed'; readonly error: string };

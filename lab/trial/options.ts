@@ -48,7 +48,7 @@ Ends with --out/report.html, report.json and CSV. Called again with the same --o
   --out DIR           where everything is written (default .nemuri/trial)
   --faults            with accidents: wakes that fail, crashes, services and bus restarted
   --arms A,B          of alwaysOn, reactive, nemuri (default: all three)
-  --peak-share X      the load's 99.9th percentile as a share of what the rack sustains (default 0.6)
+  --peak-share X      the load's 99.9th percentile as a share of what the rack sustains (default 0.5)
   --setup-seconds N   from the wake to ready, in the series' time (default 260)
   --one-by-one        the arms one after the other, for small machines
   --report            no run, only the report anew
@@ -74,7 +74,7 @@ export function parseTrialOptions(args: readonly string[]): TrialOptions | 'help
       repeat: { ...text, default: '1' },
       out: { ...text, default: '.nemuri/trial' },
       arms: { ...text, default: armNames.join(',') },
-      'peak-share': { ...text, default: '0.6' },
+      'peak-share': { ...text, default: '0.5' },
       'setup-seconds': { ...text, default: '260' },
       faults: flag,
       'one-by-one': flag,

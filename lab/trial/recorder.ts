@@ -87,9 +87,12 @@ export async function openRecorder(bus: Bus, nowMs: () => number): Promise<Recor
       let modelledWh = 0;
       const kept = new Map<string, LedgerEntry>();
       for (const [server, entry] of ledgers) {
-        meteredWh += entry.energyWh;
-        modelledWh += entry.modelledWh;
-        kept.set(server, { ...emptyLedgerEntry, ...(entry.last ? { last: entry.last } : {}) });
+        // Up to this moment the last reading holds; else a chapter would have a part of its neighbour's energy.
+        const last = entry.last && { ...entry.last, timeMs: nowMs() };
+        const closed = last ? addReading(entry, last, maxMeterGapMs) : entry;
+        meteredWh += closed.energyWh;
+        modelledWh += closed.modelledWh;
+        kept.set(server, { ...emptyLedgerEntry, ...(last ? { last } : {}) });
       }
       ledgers = kept;
       const taken = { ...recorded, meteredWh, modelledWh };

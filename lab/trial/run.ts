@@ -87,17 +87,25 @@ export async function runArms(
 ): Promise<void> {
   const abort = new AbortController();
   const either = AbortSignal.any([signal, abort.signal]);
-  const one = async (arm: ArmName) => {
-    const armFolder = join(folder, arm);
-    const fromChapter = (await readChapters(armFolder)).length;
-    if (fromChapter * part.chapterSeconds >= part.seconds) return;
+  const missing: { readonly arm: ArmName; readonly fromChapter: number }[] = [];
+  for (const arm of options.arms) {
+    const fromChapter = (await readChapters(join(folder, arm))).length;
+    if (fromChapter * part.chapterSeconds >= part.seconds) continue;
     if (fromChapter > 0) say(`${arm}: goes on with chapter ${fromChapter + 1}`);
-    const order: ArmOrder = { arm, options, ...part, folder: armFolder, fromChapter };
-    await runArmProcess(order, distDir, (line) => say(`${arm}: ${line}`), either);
+    missing.push({ arm, fromChapter });
+  }
+  const together = async (arms: typeof missing) => {
+    const barrier = createBarrier(arms.length);
+    await Promise.all(
+      arms.map(({ arm, fromChapter }) => {
+        const order: ArmOrder = { arm, options, ...part, folder: join(folder, arm), fromChapter };
+        return runArmProcess(order, distDir, (line) => say(`${arm}: ${line}`), barrier, either);
+      }),
+    );
   };
   try {
-    if (options.oneByOne) for (const arm of options.arms) await one(arm);
-    else await Promise.all(options.arms.map(one));
+    if (options.oneByOne) for (const arm of missing) await together([arm]);
+    else await together(missing);
   } catch (error) {
     // What one arm could not finish ends the others too: their chapters stay.
     abort.abort(error);
@@ -105,10 +113,20 @@ export async function runArms(
   }
 }
 
+/** Lets everybody go when `count` have come. */
+function createBarrier(count: number): (go: () => void) => void {
+  const waiting: (() => void)[] = [];
+  return (go) => {
+    waiting.push(go);
+    if (waiting.length === count) for (const each of waiting) each();
+  };
+}
+
 async function runArmProcess(
   order: ArmOrder,
   distDir: string,
   say: (line: string) => void,
+  arrive: (go: () => void) => void,
   signal: AbortSignal,
 ): Promise<void> {
   await mkdir(order.folder, { recursive: true });
@@ -120,6 +138,7 @@ async function runArmProcess(
   let finished = false;
   child.on('message', (message: ArmMessage) => {
     if (message.kind === 'say') say(message.line);
+    else if (message.kind === 'ready') arrive(() => void child.send('go'));
     else if (message.kind === 'failed') failure = message.error;
     else finished = true;
   });

@@ -121,6 +121,9 @@ export interface Bus {
   /** The stream's last sequence now; 0 when it is empty. */
   lastSequence(stream: StreamName): Promise<number>;
 
+  /** The last event that the stream holds on one subject; undefined: none, or none that is an event. */
+  lastOn(stream: StreamName, subject: string): Promise<RecordedEvent | undefined>;
+
   /** The first sequence the stream still holds; one after the last when it holds none. */
   firstSequence(stream: StreamName): Promise<number>;
 

@@ -277,3 +277,17 @@ describe('inspectBus', () => {
     await expect(nobody).rejects.toThrow();
   });
 });
+
+it('logs in with the user of its URL, and is told when it may not', async () => {
+  const guarded = await makeNatsHarness('authorization { user: me, password: "hunter 2" }');
+  try {
+    const url = new URL(guarded.server.url);
+    const bus = await guarded.open({ servers: `nats://me:hunter%202@${url.host}` });
+    await bus.publish(cordoned('s1'));
+    await bus.close();
+    const stranger = guarded.open({ servers: `nats://me:wrong@${url.host}` });
+    await expect(stranger).rejects.toThrow(/Authorization/);
+  } finally {
+    await guarded.close();
+  }
+});

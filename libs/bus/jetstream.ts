@@ -15,7 +15,7 @@ import type { JetStreamBusOptions } from './jetstream/options.ts';
 import { publishEncoded } from './jetstream/publisher.ts';
 import { openReader } from './jetstream/reader.ts';
 import { readStored } from './jetstream/readStored.ts';
-import { firstOf, sequenceAt } from './jetstream/sequences.ts';
+import { firstOf, lastOn, sequenceAt } from './jetstream/sequences.ts';
 import { loadSnapshot, saveSnapshot } from './jetstream/snapshots.ts';
 import { ensureStreams } from './jetstream/streams.ts';
 import { malformedProblem, subscriberProblem } from './problems.ts';
@@ -113,6 +113,10 @@ function createBus(link: Link, options: JetStreamBusOptions): Bus {
       refuseWhenClosed();
       const { manager } = await link.whenUp();
       return (await link.guard(manager.streams.info(stream))).state.last_seq;
+    },
+    async lastOn(stream, subject) {
+      refuseWhenClosed();
+      return lastOn(link, stream, subject);
     },
     async firstSequence(stream) {
       refuseWhenClosed();

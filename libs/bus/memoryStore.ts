@@ -45,6 +45,8 @@ export interface MemoryStore {
   lostSinceMs(source: string): number | undefined;
   lastSequence(stream: StreamName): number;
   firstSequence(stream: StreamName): number;
+  /** 0: none. */
+  lastOnSubject(stream: StreamName, subject: string): number;
   /** Ages only: memory is bounded by the number of events. */
   limit(limits: StreamLimits): void;
   /** The last sequence stored at or before this time. */
@@ -109,6 +111,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     lostSinceMs: (source) => earliest(allLostSinceMs, lostSince.get(source)),
     lastSequence: (stream) => logs[stream].last(),
     firstSequence: (stream) => logs[stream].first(),
+    lastOnSubject: (stream, subject) => logs[stream].lastOnSubject(subject),
     limit({ fleetMaxAgeMs, telemetryMaxAgeMs }) {
       logs.FLEET.limit(fleetMaxAgeMs, clock.now());
       logs.TELEMETRY.limit(telemetryMaxAgeMs, clock.now());
@@ -232,6 +235,18 @@ function streamOfSubject(subject: string): StreamName {
   for (const name of Object.keys(streams) as StreamName[])
     if (streams[name].subjects.some((filter) => matchesSubject(filter, subject))) return name;
   throw new Error(`no stream keeps ${subject}`);
+}
+
+/** `matchesSubject` for one filter, which remembers: a subscriber meets the same few subjects again and again. */
+export function subjectMatcher(filter: string | undefined): (subject: string) => boolean {
+  const known = new Map<string, boolean>();
+  return (subject) => {
+    const before = known.get(subject);
+    if (before !== undefined) return before;
+    const matches = matchesSubject(filter, subject);
+    known.set(subject, matches);
+    return matches;
+  };
 }
 
 /** NATS subject matching: `*` is one token, `>` at the end is one or more. No filter matches all. */

@@ -1,4 +1,5 @@
 import type { FleetConfig } from '../events/mod.ts';
+import { capacityRpsOf } from './capacity.ts';
 import { isInStorm } from './contradictions.ts';
 import { breakEvenMs } from './energy.ts';
 import { type Fleet, membersOf, type ServerView } from './fleet.ts';
@@ -51,14 +52,15 @@ export interface Prospect {
 }
 
 function prospectOf(server: ServerView, place: number, nowMs: number): Prospect {
-  const { state, config } = server;
+  const { state, pool, config } = server;
   const setupTimeMs = expectedSetupMs(server);
+  const capacityRps = capacityRpsOf(state, pool, config);
   const breakEven = breakEvenMs(config.energy, setupTimeMs);
   return {
     name: state.name,
     place,
-    capacityRps: config.capacityRps,
-    cost: costOf(server, breakEven, setupTimeMs),
+    capacityRps,
+    cost: costOf(server, capacityRps, breakEven, setupTimeMs),
     setupTimeMs,
     breakEvenMs: breakEven,
     lifecycle: state.lifecycle,
@@ -177,8 +179,13 @@ function isAwake({ state }: ServerView): boolean {
  * To wake a server costs its setup energy: one that sleeps is taken for one that is awake only when it is cheaper by as
  * much.
  */
-function costOf({ state, config }: ServerView, breakEven: number, setupTimeMs: number): number {
-  const { energy, capacityRps } = config;
+function costOf(
+  { state, config }: ServerView,
+  capacityRps: number,
+  breakEven: number,
+  setupTimeMs: number,
+): number {
+  const { energy } = config;
   const mustBeWoken = state.lifecycle === 'asleep' || state.lifecycle === 'stopping';
   const wakeWatts =
     mustBeWoken && breakEven > 0 ? (energy.setupWatts * setupTimeMs) / (repaidBreakEvens * breakEven) : 0;

@@ -85,6 +85,8 @@ export interface ServerState {
   readonly failedWakes: number;
   /** How its wakes went, the older ones counting less and less. */
   readonly wakeRecord?: WakeRecord;
+  /** What it sustains, learned in the place of what is configured; in requests/s. */
+  readonly learnedCapacity?: { readonly capacityRps: number; readonly configuredRps: number };
   /** Power-offs in a row that did not switch it off, and when the last of them was called off. */
   readonly failedSleeps?: { readonly count: number; readonly lastAtMs: number };
   /** Epoch ms of the last sleeps (wear), newest last. */
@@ -275,6 +277,10 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
       return without(server, 'ejectedUntilMs');
     case 'EjectionLifted':
       return { ...without(server, 'ejectedUntilMs'), ejectionLiftedAtMs: event.timeMs };
+    case 'ServerCapacityLearned': {
+      const { capacityRps, configuredRps } = event.data;
+      return { ...server, learnedCapacity: { capacityRps, configuredRps } };
+    }
     case 'ServerCordoned':
       return { ...server, cordoned: true };
     case 'ServerUncordoned':

@@ -87,9 +87,11 @@ export type SubjectKind =
   | 'load'
   | 'probe'
   | 'meter'
+  | 'capacity'
   | 'energy'
   | 'pool'
-  | 'heartbeat';
+  | 'heartbeat'
+  | 'lease';
 
 interface Definition<S extends TSchema> {
   readonly version: number;
@@ -112,6 +114,14 @@ export const catalog = {
     inputs: DecisionInputsSchema,
     forecastRps: Rate,
     validForMs: DurationMs,
+    reason: Reason,
+  }),
+
+  /** What a server sustains within the latency objective, learned from what it served; in the place of `configuredRps`. */
+  ServerCapacityLearned: define('capacity', {
+    ...server,
+    capacityRps: Rate,
+    configuredRps: Rate,
     reason: Reason,
   }),
 
@@ -312,6 +322,18 @@ export const catalog = {
     powerWatts: Type.Optional(Type.Number({ minimum: 0 })),
     /** Parts of the control plane that can't be reached from this server, in words. */
     unreachable: Type.Array(Type.String({ maxLength: 200 }), { maxItems: 64 }),
+  }),
+  /**
+   * This replica of a service leads until `leaseMs` after it said so, unless it says so again; `term` counts the
+   * changes of leader. `released`: it leads no more.
+   */
+  LeaseHeld: define('lease', {
+    service: Name,
+    replica: Name,
+    instance: Id,
+    term: Count,
+    leaseMs: DurationMs,
+    released: Type.Boolean(),
   }),
   /** One reading of a server's watts. A modelled one says so. */
   PowerMetered: define('meter', {

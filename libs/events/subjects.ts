@@ -15,7 +15,15 @@ export const streams: Readonly<Record<StreamName, { readonly subjects: readonly 
       `${root}.pool.*.power`,
     ],
   },
-  TELEMETRY: { subjects: [`${root}.load.>`, `${root}.probe.*`, `${root}.meter.*`, `${root}.heartbeat.*`] },
+  TELEMETRY: {
+    subjects: [
+      `${root}.load.>`,
+      `${root}.probe.*`,
+      `${root}.meter.*`,
+      `${root}.heartbeat.*`,
+      `${root}.lease.*`,
+    ],
+  },
 };
 
 /** Filters for subscribers that want one kind only. */
@@ -25,6 +33,7 @@ export const subjectFilters = {
   meter: `${root}.meter.*`,
   energy: `${root}.energy.*`,
   heartbeat: `${root}.heartbeat.*`,
+  lease: `${root}.lease.*`,
   everything: `${root}.>`,
 } as const;
 
@@ -36,6 +45,7 @@ export function loadFilterOf(pool: string): string {
 const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   config: 'FLEET',
   decision: 'FLEET',
+  capacity: 'FLEET',
   power: 'FLEET',
   health: 'FLEET',
   traffic: 'FLEET',
@@ -47,6 +57,7 @@ const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   energy: 'FLEET',
   pool: 'FLEET',
   heartbeat: 'TELEMETRY',
+  lease: 'TELEMETRY',
 };
 
 /** The stream that keeps events of this type. */
@@ -69,6 +80,11 @@ export function healthSubject(server: string): string {
   return `${root}.state.${server}.health`;
 }
 
+/** The subject on which the replicas of a service say who of them leads. */
+export function leaseSubject(service: string): string {
+  return `${root}.lease.${service}`;
+}
+
 /** Where a server's agent is asked. In no stream: a question that nobody hears now is gone. */
 export function questionSubject(server: string): string {
   return `${root}.ask.${server}`;
@@ -82,6 +98,8 @@ export function subjectOf(event: EventDraft): string {
       return `${root}.config`;
     case 'decision':
       return decisionSubject(field(data, 'pool'));
+    case 'capacity':
+      return `${root}.state.${field(data, 'server')}.capacity`;
     case 'power':
       return powerSubject(field(data, 'server'));
     case 'health':
@@ -106,6 +124,8 @@ export function subjectOf(event: EventDraft): string {
       return `${root}.pool.${field(data, 'pool')}.power`;
     case 'heartbeat':
       return `${root}.heartbeat.${field(data, 'server')}`;
+    case 'lease':
+      return leaseSubject(field(data, 'service'));
   }
 }
 

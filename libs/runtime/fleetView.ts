@@ -1,4 +1,4 @@
-import { type Bus, StaleWriterError, type Subscription } from '../bus/mod.ts';
+import { type Bus, type PublishAck, StaleWriterError, type Subscription } from '../bus/mod.ts';
 import {
   copyFleet,
   type Fleet,
@@ -27,7 +27,7 @@ export interface FleetView {
    * Publishes a fact as the only writer of its subject, fenced by the last event this view knows there, and waits
    * until the view has folded it.
    * @param timeoutMs gives up when the bus takes longer; default: never.
-   * @returns false when another fact came first: decide again on the new state.
+   * @returns false when another fact came first, or this replica does not lead: decide again on the new state.
    * @throws BusTimeoutError past `timeoutMs`.
    */
   record(event: EventDraft, timeoutMs?: number): Promise<boolean>;
@@ -45,6 +45,8 @@ export interface FleetViewOptions {
   readonly readOnly?: boolean;
   /** Keeps states all along the history, for those that look at the past. One service does. */
   readonly keepsCheckpoints?: boolean;
+  /** Where several replicas run: false while another one leads; nothing is recorded or saved then. */
+  readonly mayWrite?: () => boolean;
   readonly onProblem: (problem: string, details: object) => void;
 }
 
@@ -58,7 +60,7 @@ const snapshotEveryBehind = 100_000;
 
 /** Opens the view and resolves when it has caught up with the stream as it stood at the call. */
 export async function openFleetView(options: FleetViewOptions): Promise<FleetView> {
-  const { bus, name, onProblem, snapshotEvery = 1_000, readOnly = false } = options;
+  const { bus, name, onProblem, snapshotEvery = 1_000, readOnly = false, mayWrite = () => true } = options;
   const fleet = await restore(bus, name);
   const listeners = new Set<FleetListener>();
   const waiters = new Set<Waiter>();
@@ -75,7 +77,7 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
     }
   };
   const save = async () => {
-    if (readOnly) return;
+    if (readOnly || !mayWrite()) return;
     // Two at a time under one key would spoil each other.
     await saving;
     savedSequence = fleet.sequence;
@@ -135,10 +137,27 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
       });
     },
     async record(event, timeoutMs) {
-      const sequence = await publishFenced(bus, event, fleet.lastSequences[subjectOf(event)] ?? 0, timeoutMs);
-      if (sequence === undefined) return false;
-      await view.when((now) => now.sequence >= sequence);
-      return true;
+      if (!mayWrite()) return false;
+      const expected = fleet.lastSequences[subjectOf(event)] ?? 0;
+      const bound = timeoutMs === undefined ? {} : { timeoutMs };
+      const publish = (expectedLastSubjectSequence: number) =>
+        bus.publish(event, { expectedLastSubjectSequence, ...bound });
+      const folded = ({ sequence }: PublishAck) => view.when((now) => now.sequence >= sequence);
+      try {
+        await folded(await publish(expected));
+        return true;
+      } catch (error) {
+        if (!(error instanceof StaleWriterError)) throw error;
+      }
+      // What the view knows may be older than what is kept: then the stream knows of no event on the subject.
+      if (expected === 0 || expected >= (await bus.firstSequence('FLEET'))) return false;
+      try {
+        await folded(await publish(0));
+        return true;
+      } catch (error) {
+        if (error instanceof StaleWriterError) return false;
+        throw error;
+      }
     },
     async close() {
       await subscription.stop();
@@ -152,34 +171,16 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
   return view;
 }
 
-/** @returns undefined when a later event is on the subject. */
-async function publishFenced(
-  bus: Bus,
-  event: EventDraft,
-  expected: number,
-  timeoutMs: number | undefined,
-): Promise<number | undefined> {
-  const bound = timeoutMs === undefined ? {} : { timeoutMs };
-  try {
-    return (await bus.publish(event, { expectedLastSubjectSequence: expected, ...bound })).sequence;
-  } catch (error) {
-    if (!(error instanceof StaleWriterError)) throw error;
-    // What the writer knows may be older than what is kept: then the stream knows of no event on the subject.
-    const isForgotten = expected > 0 && expected < (await bus.firstSequence('FLEET'));
-    return isForgotten ? publishFenced(bus, event, 0, timeoutMs) : undefined;
-  }
-}
-
 /** One is saved at a time, in order; what can't be saved is left out. */
 function checkpointKeeper(
-  { bus, keepsCheckpoints, onProblem }: FleetViewOptions,
+  { bus, keepsCheckpoints, mayWrite = () => true, onProblem }: FleetViewOptions,
   fromSequence: number,
 ): (event: RecordedEvent, fleet: Fleet) => void {
   let keptSequence = fromSequence;
   let last: Promise<void> = Promise.resolve();
   return ({ storedMs }, fleet) => {
     const settings = fleet.config?.history;
-    if (!keepsCheckpoints || !settings) return;
+    if (!keepsCheckpoints || !settings || !mayWrite()) return;
     const everyEvents = settings.checkpointEvents;
     if (Math.floor(fleet.sequence / everyEvents) === Math.floor(keptSequence / everyEvents)) return;
     keptSequence = fleet.sequence;

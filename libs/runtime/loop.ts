@@ -59,6 +59,7 @@ interface Stoppable {
 
 export interface Crew<T extends Stoppable> {
   get(key: string): T | undefined;
+  all(): Iterable<T>;
   /** Starts one for each new key and stops those whose key is gone. */
   keep(keys: readonly string[]): void;
   stop(): Promise<void>;
@@ -69,6 +70,7 @@ export function createCrew<T extends Stoppable>(start: (key: string) => T): Crew
   const members = new Map<string, T>();
   return {
     get: (key) => members.get(key),
+    all: () => members.values(),
     keep(keys) {
       const wanted = new Set(keys);
       for (const [key, member] of members) {

@@ -4,6 +4,7 @@ import type { Fleet } from '../domain/mod.ts';
 import { type Chance, type Clock, systemChance, systemClock } from './clock.ts';
 import { messageOf } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
+import { type MetricSample, processSamples, renderPrometheus, watchEventLoop } from './metrics.ts';
 import { startTelemetry, type Telemetry } from './telemetry.ts';
 import { packageVersion } from './version.ts';
 
@@ -83,10 +84,12 @@ export interface ServiceContext {
 export interface RunningService {
   /** The fold this service works from; served at `/fleet`. */
   readonly fleet: () => Fleet;
+  /** Of several replicas this one acts; left out: there is no leader among them. */
+  readonly leads?: () => boolean;
   /** Why it can't do its work now; undefined: it is ready. */
   readonly notReady: () => string | undefined;
-  /** In Prometheus' text format; served at `/metrics`. */
-  readonly metrics?: () => string;
+  /** What it counts, beside what every service says of itself; served at `/metrics` and exported by OTLP. */
+  readonly metrics?: () => readonly MetricSample[];
   /** Finishes what is under way. Called once, before the bus is closed. */
   stop(): Promise<void>;
 }
@@ -115,12 +118,23 @@ export async function runService(
   };
   process.once('uncaughtException', crash);
   process.once('unhandledRejection', crash);
-  const telemetry = await startTelemetry(service);
   const abort = new AbortController();
   let running: RunningService | undefined;
-  const admin = await openAdmin(settings, () => ({ running, stopping: abort.signal.aborted }));
-
   let bus: Bus | undefined;
+  const about = { service, name: settings.name, version: packageVersion() };
+  const eventLoop = watchEventLoop();
+  const collect = () => [
+    ...processSamples(
+      about,
+      running?.notReady() === undefined && !!running,
+      bus?.lostSinceMs === undefined && !!bus,
+      eventLoop,
+    ),
+    ...(running?.metrics?.() ?? []),
+  ];
+  const telemetry = await startTelemetry(service, process.env, collect);
+  const admin = await openAdmin(settings, () => ({ running, stopping: abort.signal.aborted }), collect);
+
   const stop = async (why: string) => {
     if (abort.signal.aborted) return;
     abort.abort();
@@ -155,6 +169,7 @@ export async function runService(
 async function openAdmin(
   settings: ServiceSettings,
   state: () => { running: RunningService | undefined; stopping: boolean },
+  collect: () => readonly MetricSample[],
 ) {
   const admin = fastify({ forceCloseConnections: true });
   const { service, name } = settings;
@@ -163,12 +178,14 @@ async function openAdmin(
   admin.get('/readyz', async (_request, reply) => {
     const { running, stopping } = state();
     const why = stopping ? 'stopping' : running ? running.notReady() : 'starting: waiting for the bus';
-    return why === undefined ? { status: 'ready' } : reply.code(503).send({ status: 'not ready', why });
+    const role = running?.leads && { role: running.leads() ? 'leader' : 'follower' };
+    return why === undefined
+      ? { status: 'ready', ...role }
+      : reply.code(503).send({ status: 'not ready', why });
   });
-  admin.get('/metrics', async (_request, reply) => {
-    const text = state().running?.metrics?.();
-    return text === undefined ? reply.code(404).send() : reply.type('text/plain; version=0.0.4').send(text);
-  });
+  admin.get('/metrics', async (_request, reply) =>
+    reply.type('text/plain; version=0.0.4').send(renderPrometheus(collect())),
+  );
   admin.get('/fleet', async (_request, reply) => state().running?.fleet() ?? reply.code(503).send({}));
   try {
     await admin.listen({ host: settings.adminHost, port: settings.adminPort });

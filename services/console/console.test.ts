@@ -60,6 +60,10 @@ describe('without a login, on this machine', () => {
       const { headers } = await fetch(`${stage.address}${path}`, { headers: { 'accept-encoding': 'br' } });
       bytes += Number(headers.get('content-length'));
     }
+    for await (const { data } of liveFrames(stage.address)) {
+      bytes += JSON.stringify(data).length;
+      break;
+    }
     expect(bytes).toBeGreaterThan(10_000);
     expect(bytes).toBeLessThan(150_000);
   });
@@ -95,6 +99,41 @@ describe('without a login, on this machine', () => {
       expect(event).toBe('whole');
       break;
     }
+  });
+
+  test('the past: filtered, page by page, and a fact by its number', async () => {
+    for (let count = 0; count < 3; count += 1)
+      await stage.bus.publish(draftOf('ServerBecameUnhealthy', { server: 's2', reason: `Probe ${count}` }));
+    const ask = async (query: string) => {
+      const response = await fetch(`${stage.address}/api/events?${query}`);
+      return (await response.json()) as { events: { text?: string; sequence: number }[]; before: number };
+    };
+    const first = await ask('kind=health&server=s2&text=probe&limit=2');
+    expect(first.events.map(({ text }) => text)).toEqual(['Probe 2', 'Probe 1']);
+    const rest = await ask(`kind=health&server=s2&text=probe&limit=2&before=${first.before}`);
+    expect(rest.events.map(({ text }) => text)).toEqual(['Probe 0']);
+    expect(rest.before).toBe(0);
+    const one = await fetch(`${stage.address}/api/events/${first.events[0]?.sequence}`);
+    expect(await one.json()).toMatchObject({ event: { type: 'ServerBecameUnhealthy' } });
+    expect((await fetch(`${stage.address}/api/events/999999`)).status).toBe(404);
+    expect((await fetch(`${stage.address}/api/events?kind=<b>`)).status).toBe(400);
+  });
+
+  test('the fleet as it was, and a decision with its alternatives', async () => {
+    const { sequence } = await stage.bus.publish(draftOf('CapacityDecided', { target: ['s1', 's2'] }));
+    await stage.bus.publish(draftOf('ServerCordoned', { server: 's3' }));
+    const cordonedAt = async (query: string) => {
+      const response = await fetch(`${stage.address}/api/fleet?${query}`);
+      const { tiles } = (await response.json()) as { tiles: Tile[] };
+      return tiles.find(({ name }) => name === 's3')?.cordoned;
+    };
+    expect(await cordonedAt(`sequence=${sequence}`)).toBe(false);
+    expect(await cordonedAt(`sequence=${sequence + 1}`)).toBe(true);
+    expect(await cordonedAt(`timeMs=${Date.now() + 60_000}`)).toBe(true);
+    expect((await fetch(`${stage.address}/api/fleet?sequence=1&timeMs=2`)).status).toBe(400);
+    const opened = await fetch(`${stage.address}/api/events/${sequence}`);
+    const { alternatives } = (await opened.json()) as { alternatives: { choice: string }[] };
+    expect(alternatives.map(({ choice }) => choice)).toEqual(['oneFewer', 'decided', 'allOn']);
   });
 
   test('an action is the same fact as that of the command, with who and why', async () => {

@@ -58,7 +58,7 @@ export async function startConsole(
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const pastUntil = view.fleet.sequence;
-  const stopListening = view.onChange((event, fleet) => model.fleetEvent(event, fleet));
+  const stopListening = view.onChange((event) => model.fleetEvent(event));
   model.past(await lastEvents(bus, pastUntil));
   const savings = createSavingsBook();
   const traces = createTraceStore();

@@ -5,11 +5,13 @@ import type { Bus } from '../../libs/bus/mod.ts';
 import { type Fleet, hourMs } from '../../libs/domain/mod.ts';
 import { catalog, NamePattern, type SubjectKind } from '../../libs/events/mod.ts';
 import { ProblemError } from '../../libs/runtime/errors.ts';
+import { openHistory } from '../../libs/runtime/history.ts';
 import { alternativesOf } from './alternatives.ts';
 import type { NeedSession } from './http.ts';
 import { parsed } from './parsed.ts';
 import { readOne, readPast } from './pastEvents.ts';
 import type { SavingsBook } from './savings.ts';
+import { byNumber, tileOf } from './tile.ts';
 import type { TraceStore } from './traces.ts';
 
 export interface LookOptions {
@@ -33,6 +35,10 @@ const PastSchema = Type.Object({
 });
 const SequenceSchema = Type.Object({ sequence: Sequence });
 const TraceSchema = Type.Object({ traceId: Type.String({ pattern: '^[0-9a-f]{32}$' }) });
+const MomentSchema = Type.Union([
+  Type.Object({ sequence: Sequence }, { additionalProperties: false }),
+  Type.Object({ timeMs: Type.Number({ minimum: 0, maximum: 8.64e15 }) }, { additionalProperties: false }),
+]);
 const defaultLimit = 50;
 const dayMs = 24 * hourMs;
 
@@ -61,6 +67,16 @@ export function addLookApi(options: LookOptions): void {
       event.type === 'CapacityDecided' && config ? alternativesOf(event.data, config) : undefined;
     return { event, alternatives };
   });
+  const history = openHistory(bus, { snapshots: ['console', 'planner', 'power', 'health', 'cli'] });
+  app.get('/api/fleet', async (request) => {
+    needSession(request);
+    const at = await history.fleetAt(query(MomentSchema, request.query));
+    const firstMs = (await firstFactMs(bus)) ?? nowMs();
+    const tiles = Object.keys(at.fleet.servers)
+      .sort(byNumber)
+      .flatMap((name) => tileOf(at.fleet, name, {}, at.timeMs) ?? []);
+    return { sequence: at.sequence, timeMs: at.timeMs, firstMs, tiles, gap: at.gap };
+  });
   app.get('/api/savings', async (request) => {
     needSession(request);
     const { config } = fleet();
@@ -83,6 +99,13 @@ export function addLookApi(options: LookOptions): void {
     if (!spans) throw new ProblemError('NEMURI_NOT_FOUND', `no spans of trace ${traceId} are kept here`);
     return { traceId, spans };
   });
+}
+
+/** When the history begins: its first fact that is still kept. */
+async function firstFactMs(bus: Bus): Promise<number | undefined> {
+  if ((await bus.lastSequence('FLEET')) === 0) return undefined;
+  for await (const { storedMs } of bus.history('FLEET', 1)) return Math.ceil(storedMs);
+  return undefined;
 }
 
 /** Texts of a query or path, made what the schema says they are. */

@@ -1,10 +1,10 @@
-import { type Fleet, floorOf, heldBack, nobodySeen, serversOfPool } from '../../libs/domain/mod.ts';
+import { type Fleet, floorOf, serversOfPool } from '../../libs/domain/mod.ts';
 import type { RecordedEvent } from '../../libs/events/mod.ts';
 import { newsFilter } from './pastEvents.ts';
 import { createReadings } from './readings.ts';
 import { type Said, saidOf } from './said.ts';
 import { createSeries, keptSeconds, type Point, type Series } from './series.ts';
-import { type Tile, tileOf } from './tile.ts';
+import { byNumber, type Tile, tileOf } from './tile.ts';
 
 export interface PoolNow {
   readonly name: string;
@@ -41,7 +41,7 @@ export interface Frame {
 
 /** What the console knows of the present, kept up by the events. */
 export interface Model {
-  fleetEvent(event: RecordedEvent, fleet: Fleet): void;
+  fleetEvent(event: RecordedEvent): void;
   /** What came before the first `fleetEvent`, in order; called once. */
   past(history: readonly RecordedEvent[]): void;
   telemetryEvent(event: RecordedEvent): void;
@@ -76,13 +76,10 @@ export function createModel(): Model {
   };
   const isNews = newsFilter();
   const tilesOf = (fleet: Fleet, nowMs: number): Tile[] => {
-    const held = new Map(
-      heldBack({ fleet, liveness: nobodySeen, nowMs }).map((one) => [one.server, one] as const),
-    );
     return Object.keys(fleet.servers)
       .sort(byNumber)
       .flatMap((name) => {
-        const tile = tileOf(fleet, name, readings.of(name, nowMs), held.get(name), nowMs);
+        const tile = tileOf(fleet, name, readings.of(name, nowMs), nowMs);
         return tile ? [tile] : [];
       });
   };
@@ -114,10 +111,8 @@ export function createModel(): Model {
       .map((name) => poolNow(fleet, name, readings.waiting(name, nowMs), nowMs)),
   });
   return {
-    fleetEvent(event, fleet) {
+    fleetEvent(event) {
       if (event.type === 'CapacityDecided') seriesOf(event.data.pool).decision(event.timeMs, event.data);
-      if ('pool' in event.data)
-        seriesOf(event.data.pool).capacity(event.timeMs, readyCapacity(fleet, event.data.pool));
       if (!isNews(event)) return;
       events.push(saidOf(event));
       if (events.length > keptEvents) events.shift();
@@ -209,11 +204,4 @@ function poolNow(
           },
         }),
   };
-}
-
-const collator = new Intl.Collator('en', { numeric: true });
-
-/** `server-9` before `server-10`. */
-function byNumber(a: string, b: string): number {
-  return collator.compare(a, b);
 }

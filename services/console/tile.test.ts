@@ -2,7 +2,6 @@ import { minuteMs, scriptedFleet, startMs } from '../../libs/domain/testing/buil
 import { tileOf } from './tile.ts';
 
 const nowMs = startMs + minuteMs;
-const held = { server: 's1', pool: 'web', bound: 'maxCyclesPerDay', reason: 'cycled enough' };
 
 function ready() {
   const script = scriptedFleet();
@@ -11,8 +10,7 @@ function ready() {
   return script;
 }
 
-const tile = ({ fleet }: ReturnType<typeof scriptedFleet>, bound?: typeof held) =>
-  tileOf(fleet, 's1', {}, bound, nowMs);
+const tile = ({ fleet }: ReturnType<typeof scriptedFleet>) => tileOf(fleet, 's1', {}, nowMs);
 
 test('a server that nobody has looked at', () => {
   expect(tile(scriptedFleet())).toMatchObject({ lifecycle: 'waking', why: { key: 'lookedAt' } });
@@ -25,7 +23,13 @@ test('why a ready server is awake', () => {
   expect(tile(script)?.why).toEqual({ key: 'needed' });
   script.fact('CapacityDecided', { target: ['s2'] });
   expect(tile(script)?.why).toEqual({ key: 'notNeeded' });
-  expect(tile(script, held)?.why).toEqual({ key: 'heldBack', said: 'cycled enough' });
+  expect(tileOf(script.fleet, 's1', {}, startMs + 1_000)?.why).toEqual({
+    key: 'heldBack',
+    said: 'awake for 1000 ms of at least 60000 ms',
+  });
+  script.fact('PlannerPaused', {});
+  expect(tile(script)?.why).toEqual({ key: 'paused' });
+  script.fact('PlannerResumed', {});
   script.fact('WakeOrdered', { untilMs: nowMs + minuteMs, by: 'Aiko', reason: 'release' });
   expect(tile(script)?.why).toEqual({
     key: 'orderedAwake',
@@ -46,6 +50,8 @@ test('a wake says why, and when it should be ready', () => {
   script.fact('ServerPoweredOff', {});
   script.fact('SleepVerified', {});
   expect(tile(script)).toMatchObject({ lifecycle: 'asleep', why: { key: 'asleep' } });
+  script.fact('CapacityDecided', { target: ['s1'] });
+  expect(tile(script)?.why).toEqual({ key: 'wanted' });
   script.fact('WakeRequested', { reason: 'demand' }, nowMs);
   const waking = tile(script);
   expect(waking?.why).toEqual({ key: 'waking', said: 'demand' });
@@ -53,5 +59,5 @@ test('a wake says why, and when it should be ready', () => {
 });
 
 test('no such server', () => {
-  expect(tileOf(scriptedFleet().fleet, 'constructor', {}, undefined, nowMs)).toBeUndefined();
+  expect(tileOf(scriptedFleet().fleet, 'constructor', {}, nowMs)).toBeUndefined();
 });

@@ -1,9 +1,9 @@
 import {
+  boundRefusals,
   expectedSetupMs,
   type Fleet,
   failedItsDrill,
   type Health,
-  type HeldBack,
   isWithdrawn,
   type Lifecycle,
   openContradictions,
@@ -22,6 +22,8 @@ export interface Why {
     | 'needed'
     | 'notNeeded'
     | 'nothingDecided'
+    | 'wanted'
+    | 'paused'
     | 'heldBack'
     | 'orderedAwake'
     | 'orderedAsleep'
@@ -76,13 +78,7 @@ export interface Readings {
 }
 
 /** A server's tile; undefined when the fleet does not know it. Pure. */
-export function tileOf(
-  fleet: Fleet,
-  name: string,
-  readings: Readings,
-  held: HeldBack | undefined,
-  nowMs: number,
-): Tile | undefined {
+export function tileOf(fleet: Fleet, name: string, readings: Readings, nowMs: number): Tile | undefined {
   const view = serverViewOf(fleet, name);
   if (!view) return undefined;
   const { state, config } = view;
@@ -99,7 +95,7 @@ export function tileOf(
     health: state.health,
     cordoned: state.cordoned,
     capacityRps: config.capacityRps,
-    why: whyOf(fleet, view, held, nowMs),
+    why: whyOf(fleet, view, nowMs),
     ...(state.wake ? { readyAtMs: state.wake.requestedAtMs + setupMs } : {}),
     setupMs,
     ...(failedItsDrill(state) ? { failedItsDrill: true } : {}),
@@ -109,11 +105,11 @@ export function tileOf(
   };
 }
 
-function whyOf(fleet: Fleet, view: ServerView, held: HeldBack | undefined, nowMs: number): Why {
+function whyOf(fleet: Fleet, view: ServerView, nowMs: number): Why {
   const { state } = view;
   switch (state.lifecycle) {
     case 'ready':
-      return whyReady(fleet, view, held, nowMs);
+      return whyReady(fleet, view, nowMs);
     case 'waking':
       if (state.drills?.underWay) return { key: 'drill' };
       if (!state.wake) return { key: 'lookedAt' };
@@ -128,7 +124,7 @@ function whyOf(fleet: Fleet, view: ServerView, held: HeldBack | undefined, nowMs
     case 'asleep': {
       const order = orderNow(state, nowMs);
       if (order?.wants === 'asleep') return ordered('orderedAsleep', order);
-      return held ? { key: 'heldBack', said: held.reason } : { key: 'asleep' };
+      return { key: isInTarget(fleet, state.pool, state.name) ? 'wanted' : 'asleep' };
     }
     case 'failed':
       return { key: 'failed' };
@@ -140,15 +136,29 @@ function whyOf(fleet: Fleet, view: ServerView, held: HeldBack | undefined, nowMs
   }
 }
 
-function whyReady(fleet: Fleet, { state }: ServerView, held: HeldBack | undefined, nowMs: number): Why {
+function whyReady(fleet: Fleet, view: ServerView, nowMs: number): Why {
+  const { state } = view;
   const order = orderNow(state, nowMs);
   if (state.health === 'unhealthy') return { key: 'unhealthy' };
   if (isWithdrawn(state)) return { key: 'withdrawn' };
   if (order?.wants === 'awake') return ordered('orderedAwake', order);
-  const decision = fleet.pools[state.pool]?.decision;
-  if (!decision) return { key: 'nothingDecided' };
-  if (decision.target.includes(state.name)) return { key: 'needed' };
-  return held ? { key: 'heldBack', said: held.reason } : { key: 'notNeeded' };
+  const pool = fleet.pools[state.pool];
+  if (!pool?.decision) return { key: 'nothingDecided' };
+  if (isInTarget(fleet, state.pool, state.name)) return { key: 'needed' };
+  if (pool.paused) return { key: 'paused' };
+  const [bound] = fleet.config ? boundRefusals(view, fleet.config.bounds, nowMs) : [];
+  return bound ? { key: 'heldBack', said: bound.reason } : { key: 'notNeeded' };
+}
+
+/** The targets as sets: a pool may have thousands, and each of its servers asks. */
+const targets = new WeakMap<readonly string[], ReadonlySet<string>>();
+
+function isInTarget(fleet: Fleet, pool: string, server: string): boolean {
+  const target = fleet.pools[pool]?.decision?.target;
+  if (!target) return false;
+  const known = targets.get(target) ?? new Set(target);
+  targets.set(target, known);
+  return known.has(server);
 }
 
 function said(key: Why['key'], reason: string | undefined): Why {
@@ -157,4 +167,11 @@ function said(key: Why['key'], reason: string | undefined): Why {
 
 function ordered(key: Why['key'], order: { by: string; reason: string; untilMs: number }): Why {
   return { key, by: order.by, said: order.reason, untilMs: order.untilMs };
+}
+
+const collator = new Intl.Collator('en', { numeric: true });
+
+/** `server-9` before `server-10`. */
+export function byNumber(a: string, b: string): number {
+  return collator.compare(a, b);
 }

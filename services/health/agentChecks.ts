@@ -25,16 +25,20 @@ export interface AgentChecks {
  * sleeps is not asked.
  */
 export function askAgentChecks(
-  options: Pick<ServiceContext, 'bus' | 'log' | 'nowMs' | 'clock'> & { readonly view: FleetView },
+  options: Pick<ServiceContext, 'bus' | 'log' | 'nowMs' | 'clock'> & {
+    readonly view: FleetView;
+    /** False: another replica asks. */
+    readonly leads: () => boolean;
+  },
 ): AgentChecks {
-  const { bus, log, nowMs, view } = options;
+  const { bus, log, nowMs, view, leads } = options;
   const intervalMs = () => view.fleet.config?.bounds.heartbeatIntervalMs ?? 2_000;
   const askers = createCrew((server) => {
     let said: AgentCheckState = freshAgentCheck;
     const work = async () => {
       const known = serverViewOf(view.fleet, server);
       const port = known?.config.heartbeat.agentCheckPort;
-      if (!known || port === undefined || bus.lostSinceMs !== undefined) return;
+      if (!known || port === undefined || !leads() || bus.lostSinceMs !== undefined) return;
       if (probePurpose(known.state, nowMs()) === 'none') return;
       const host = new URL(known.config.url).hostname.replace(/^\[|\]$/g, '');
       const text = await askOnce(host, port, intervalMs());

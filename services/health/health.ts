@@ -2,6 +2,7 @@ import type { HeartbeatWitness, Observation, ServerState } from '../../libs/doma
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createLatencyHistogram } from '../../libs/runtime/latency.ts';
+import { type Lease, leaderLeaseMs, openLease } from '../../libs/runtime/lease.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import { createProbe, type ProbeResult } from '../../libs/runtime/probe.ts';
 import { resolveSecret } from '../../libs/runtime/secrets.ts';
@@ -35,9 +36,12 @@ export async function startHealth(
   makeProbe: MakeProbe = createProbe,
 ): Promise<RunningHealth> {
   const { bus, log, nowMs, clock, chance, settings } = context;
+  let lease: Lease | undefined;
+  const leads = () => lease?.isHeld ?? false;
   const view = await openFleetView({
     bus,
     name: 'health',
+    mayWrite: leads,
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const turns = createTurns();
@@ -60,7 +64,7 @@ export async function startHealth(
   const heartbeats = await followHeartbeats({ bus, log, nowMs, clock, view });
   const http =
     heartbeatListen && (await listenForHeartbeats({ bus, log, nowMs, view, listen: heartbeatListen }));
-  const agentChecks = askAgentChecks({ bus, log, nowMs, clock, view });
+  const agentChecks = askAgentChecks({ bus, log, nowMs, clock, view, leads });
   const traffic = await followTraffic({ bus, log, nowMs, view });
   const observe = (state: ServerState): Observation => ({
     lifecycle: state.lifecycle,
@@ -89,13 +93,18 @@ export async function startHealth(
       turns,
       onProbe,
       speaks: heartbeats.speaks,
+      leads,
       holdsBack: (state) => holdsBack(state, contradictions.verdict(state)),
     }),
   );
+  lease = await openLease({ ...context, leaseMs: () => leaderLeaseMs(view.fleet) });
+  lease.onGained(() => {
+    for (const prober of probers.all()) prober.nudge();
+  });
   const keepProbers = () => probers.keep(Object.keys(view.fleet.servers));
   keepProbers();
   view.onChange((event) => {
-    webhooks.notify(event);
+    if (leads()) webhooks.notify(event);
     if (event.type === 'FleetConfigured') {
       keepProbers();
       keepWebhooks();
@@ -118,7 +127,7 @@ export async function startHealth(
     failed = 0;
     latency.reset();
     late.reset();
-    if (data.intervalMs <= 0) return;
+    if (data.intervalMs <= 0 || !leads()) return;
     await bus.publish({ type: 'ProbesSampled', data }, { timeoutMs: publishTimeoutMs });
   };
   const sampler = startLoop({
@@ -131,6 +140,7 @@ export async function startHealth(
   return {
     heartbeatUrl: http?.url,
     fleet: () => view.fleet,
+    leads,
     notReady: () => fleetReadiness(view.fleet, bus),
     async stop() {
       await sampler.stop();
@@ -142,6 +152,7 @@ export async function startHealth(
       await heartbeats.stop();
       await webhooks.stop();
       await view.close();
+      await lease?.stop();
     },
   };
 }

@@ -41,6 +41,8 @@ export interface ProberOptions {
   readonly onProbe: (result: ProbeResult, lateMs: number) => void;
   /** Was a heartbeat of this server heard of late? */
   readonly speaks: (server: string) => boolean;
+  /** False: another replica probes. */
+  readonly leads: () => boolean;
   /** Is the probes' word against a server held back, because others are served well by it? */
   readonly holdsBack: (state: ServerState) => boolean;
 }
@@ -81,7 +83,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
       : undefined;
   };
   const purposeNow = (): ProbePurpose => {
-    const now = known();
+    const now = options.leads() ? known() : undefined;
     return now ? probePurpose(now.state, nowMs()) : 'none';
   };
   const delayMs = () => {

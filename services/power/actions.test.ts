@@ -1,8 +1,9 @@
 import { scriptedFleet, viewOf } from '../../libs/domain/testing/builders.ts';
 import type { Capability, EventOf, RecordedEvent } from '../../libs/events/mod.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
+import { LeaseLostError } from '../../libs/runtime/lease.ts';
 import { createHarness, type Harness } from '../testing/harness.ts';
-import { createActions } from './actions.ts';
+import { type ActionsOptions, createActions } from './actions.ts';
 import { createDriverSet } from './driverSet.ts';
 import type { PowerDriver } from './drivers/driver.ts';
 import { fakeMachines } from './testing/fakeMachine.ts';
@@ -13,8 +14,18 @@ beforeEach(() => {
 });
 afterEach(() => harness.close());
 
+const leading = () => ({ signal: new AbortController().signal, release: () => undefined });
+const overtaken = () => ({
+  signal: AbortSignal.abort(new LeaseLostError('power')),
+  release: () => undefined,
+});
+
 /** Attempts the sleep of `s1`, whose driver can do these things. */
-async function attemptSleep(capabilities: readonly Capability[], forced: boolean) {
+async function attemptSleep(
+  capabilities: readonly Capability[],
+  forced: boolean,
+  guard: ActionsOptions['guard'] = leading,
+) {
   const machines = fakeMachines('on');
   const script = scriptedFleet();
   const { config } = script.fleet;
@@ -37,7 +48,7 @@ async function attemptSleep(capabilities: readonly Capability[], forced: boolean
     serverView: () => server,
     sleepRefusalsNow: () => [],
     onSent: () => {},
-    signal: new AbortController().signal,
+    guard,
     nowMs: Date.now,
     newId: () => 'id',
   });
@@ -57,4 +68,9 @@ test.each<[Capability[], boolean, string]>([
 ])('a driver that can %p, forced %p: %s', async (capabilities, forced, command) => {
   expect(await attemptSleep(capabilities, forced)).toEqual([command]);
   expect((await harness.nextEvent('FLEET', isAttempt)).data).toMatchObject({ sleepId: 'sleep-1', forced });
+});
+
+test.each([overtaken, () => undefined])('nothing is sent once another replica leads', async (guard) => {
+  expect(await attemptSleep(['sleep'], false, guard)).toEqual([]);
+  expect((await harness.nextEvent('FLEET', isAttempt)).data).toMatchObject({ sleepId: 'sleep-1' });
 });

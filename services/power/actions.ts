@@ -3,6 +3,7 @@ import type { Fleet, PowerAction, ServerView } from '../../libs/domain/mod.ts';
 import type { EventDraft } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
+import { type Lease, LeaseLostError } from '../../libs/runtime/lease.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
 import { beginSpan, traceparentOf, withSpan } from '../../libs/runtime/telemetry.ts';
 import type { DriverSet } from './driverSet.ts';
@@ -17,7 +18,8 @@ export interface ActionsOptions {
   readonly sleepRefusalsNow: (view: ServerView) => string[];
   /** The hardware was told something: look at it soon. */
   readonly onSent: (server: string) => void;
-  readonly signal: AbortSignal;
+  /** The lease under which one command may be sent; undefined: none is held. */
+  readonly guard: () => ReturnType<Lease['guard']> | undefined;
   readonly nowMs: () => number;
   /** Names a wake, a sleep, a drill. */
   readonly newId: () => string;
@@ -149,7 +151,7 @@ async function attemptWake(
     const now = options.serverView(server);
     if (now?.state.wake?.wakeId !== wake.wakeId) return;
     try {
-      await driver.wake(options.signal);
+      await underLease(options, (signal) => driver.wake(signal));
     } catch (error) {
       await publish(options, {
         type: 'WakeAttemptFailed',
@@ -183,7 +185,7 @@ async function attemptSleep(
       return;
     }
     try {
-      await driver.sleep(forced ? 'forced' : 'graceful', options.signal);
+      await underLease(options, (signal) => driver.sleep(forced ? 'forced' : 'graceful', signal));
     } catch (error) {
       await publish(options, {
         type: 'SleepAttemptFailed',
@@ -192,4 +194,19 @@ async function attemptSleep(
     }
     options.onSent(server);
   });
+}
+
+/** One command, for as long as this replica leads: who was stopped before it was sent sends nothing later. */
+async function underLease(
+  { guard }: ActionsOptions,
+  command: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const guarded = guard();
+  if (!guarded) throw new LeaseLostError('power');
+  try {
+    guarded.signal.throwIfAborted();
+    await command(guarded.signal);
+  } finally {
+    guarded.release();
+  }
 }

@@ -34,6 +34,8 @@ export interface MachineOptions {
   readonly signal: AbortSignal;
   readonly nowMs: () => number;
   readonly clock: Clock;
+  /** False: another replica follows the hardware. */
+  readonly looks: () => boolean;
 }
 
 /** Follows the power state of one machine by its hardware, again and again, and publishes what is news. */
@@ -43,6 +45,7 @@ export function startMachine(options: MachineOptions): Machine {
   let lastReading: PowerState = 'unknown';
 
   const look = async () => {
+    if (!options.looks()) return;
     const driver = drivers.driverThat(server, 'readPower');
     if (!driver) return sayThatNoneReads();
     let problem = '';

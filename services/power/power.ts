@@ -13,7 +13,9 @@ import {
 import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
+import { type Lease, leaderLeaseMs, openLease } from '../../libs/runtime/lease.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
+import type { MetricSample } from '../../libs/runtime/metrics.ts';
 import { resolveSecret } from '../../libs/runtime/secrets.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { startAccountant } from './accountant.ts';
@@ -22,7 +24,7 @@ import { createDriverSet, type MakeDriver } from './driverSet.ts';
 import { createDriver } from './drivers/registry.ts';
 import { type SentWakes, wakesWithoutBus } from './failAwake.ts';
 import { publishTimeoutMs, startMachine } from './machine.ts';
-import { meterServer } from './meter.ts';
+import { meterServer, wattsSample } from './meter.ts';
 
 /** Signs of life that old are read at the start, so that a restart does not take the living for missing. */
 const livenessWindowMs = 120_000;
@@ -46,9 +48,12 @@ export async function startPower(
     createDriver(server, method, { resolveSecret, now: context.nowMs, ask: context.bus.ask }),
 ): Promise<RunningService> {
   const { bus, log, nowMs, clock } = context;
+  let lease: Lease | undefined;
+  const leads = () => lease?.isHeld ?? false;
   const view = await openFleetView({
     bus,
     name: 'power',
+    mayWrite: leads,
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const drivers = createDriverSet(makeDriver);
@@ -75,8 +80,21 @@ export async function startPower(
       }),
     ),
   );
+  // The last thing that is waited for: no loop runs before the drivers are there.
+  const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const machines = createCrew((server) =>
-    startMachine({ server, view, drivers, log, signal, nowMs, clock, serverView: () => serverView(server) }),
+    startMachine({
+      server,
+      view,
+      drivers,
+      log,
+      signal,
+      nowMs,
+      clock,
+      serverView: () => serverView(server),
+      // Without the bus nobody leads, and each has to see by itself who is to be woken.
+      looks: () => leads() || bus.lostSinceMs !== undefined,
+    }),
   );
   const actions = createActions({
     view,
@@ -84,7 +102,7 @@ export async function startPower(
     log,
     serverView,
     sleepRefusalsNow: (server: ServerView) => powerRefusals(powerContext(), server),
-    signal,
+    guard: () => lease?.guard(signal),
     nowMs,
     newId: context.chance.newId,
     onSent: (server) => machines.get(server)?.lookNow(),
@@ -104,6 +122,7 @@ export async function startPower(
   const reconcile = async () => {
     const lostSinceMs = bus.lostSinceMs;
     if (lostSinceMs !== undefined) return failAwake(nowMs() - lostSinceMs);
+    if (!leads()) return;
     await tellOfFailAwake();
     let left = Object.keys(view.fleet.servers).length * 2;
     let intent: PowerAction | undefined;
@@ -154,29 +173,35 @@ export async function startPower(
     delayMs: () => view.fleet.config?.bounds.reconcileIntervalMs ?? idleIntervalMs,
     onError: (error) => log.warn({ error: messageOf(error) }, 'reconciliation not finished'),
   });
+  const metered = new Map<string, MetricSample>();
   const meters = createCrew((server) =>
     startLoop({
       clock,
       work: async () => {
         const now = serverView(server);
-        if (!now || bus.lostSinceMs !== undefined) return;
+        if (!now || !leads() || bus.lostSinceMs !== undefined) return;
         const onError = (error: unknown) =>
           log.warn({ server, error: messageOf(error) }, 'meter not readable');
         const metering = drivers.driversOf(server).filter(({ capabilities }) => capabilities.has('meter'));
         const data = await meterServer(now, metering, loads.rpsOf(server), signal, onError);
+        metered.set(server, wattsSample(data));
         await bus.publish({ type: 'PowerMetered', data }, { timeoutMs: meterPublishTimeoutMs });
       },
       delayMs: () => view.fleet.config?.bounds.meterIntervalMs ?? idleIntervalMs,
       onError: (error) => log.debug({ server, error: messageOf(error) }, 'meter reading dropped'),
     }),
   );
-  const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const keepUp = () => {
     drivers.configure(view.fleet.config);
     const servers = Object.keys(view.fleet.servers);
     machines.keep(servers);
     meters.keep(servers);
   };
+  lease = await openLease({ ...context, leaseMs: () => leaderLeaseMs(view.fleet) });
+  lease.onGained(() => {
+    for (const machine of machines.all()) machine.lookNow();
+    reconciler.wakeUp();
+  });
   keepUp();
   view.onChange((event, fleet) => {
     if (event.type === 'FleetConfigured') keepUp();
@@ -185,7 +210,9 @@ export async function startPower(
   });
   return {
     fleet: () => view.fleet,
+    leads,
     notReady: () => fleetReadiness(view.fleet, bus),
+    metrics: () => [...metered].flatMap(([server, sample]) => (view.fleet.servers[server] ? [sample] : [])),
     async stop() {
       await reconciler.stop();
       // A command on its way to the hardware is finished; a mere look is broken off.
@@ -195,6 +222,7 @@ export async function startPower(
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await drivers.close();
       await view.close();
+      await lease?.stop();
     },
   };
 }

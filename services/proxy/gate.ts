@@ -1,4 +1,5 @@
 import {
+  capacityRpsOf,
   chooseServer,
   earnRetry,
   expectedReadyInMs,
@@ -294,10 +295,11 @@ function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream
   };
 }
 
-function refresh(upstream: Upstream, { state, config }: ServerView): Upstream {
-  upstream.capacityRps = wishedCapacityRps(state, config.capacityRps);
+function refresh(upstream: Upstream, { state, pool, config }: ServerView): Upstream {
+  const capacityRps = capacityRpsOf(state, pool, config);
+  upstream.capacityRps = wishedCapacityRps(state, capacityRps);
   upstream.nominalRps = upstream.capacityRps;
-  upstream.wattsPerRps = config.energy.busyWatts / config.capacityRps;
+  upstream.wattsPerRps = config.energy.busyWatts / capacityRps;
   const limit = inFlightLimit(state, config.maxInFlight);
   if (limit === undefined) delete upstream.maxInFlight;
   else upstream.maxInFlight = limit;

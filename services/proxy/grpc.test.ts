@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import * as grpc from '@grpc/grpc-js';
 import type { EventOf, RecordedEvent } from '../../libs/events/mod.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
+import { renderPrometheus } from '../../libs/runtime/metrics.ts';
 import { createCertificates } from './testing/certificate.ts';
 import { configOf, createSite, type Site } from './testing/site.ts';
 
@@ -120,7 +121,9 @@ test('unary: message, metadata and trailers', async () => {
   const { value, trailer } = await unary('hello');
   expect(value).toBe('hello mine');
   expect(trailer.get('x-sum')).toEqual(['42']);
-  expect(site.proxy?.metrics?.()).toMatch(/nemuri_server_request_bytes_total\{[^}]*\} 10\n/);
+  expect(renderPrometheus(site.proxy?.metrics?.() ?? [])).toMatch(
+    /nemuri_server_request_bytes_total\{[^}]*\} 10\n/,
+  );
 });
 
 test('a status other than OK comes with its words and its binary detail', async () => {

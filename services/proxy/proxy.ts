@@ -13,14 +13,13 @@ import { carry } from './exchange.ts';
 import type { Gate } from './gate.ts';
 import { type RequestHeaders, readHeaders } from './headers.ts';
 import { type Listener, listen } from './listen.ts';
-import { renderMetrics } from './metrics.ts';
+import { proxySamples } from './metrics.ts';
 import { type ClientRules, compileClientRules } from './refusals.ts';
 import { createRequestTrace, noTrace, type RequestTrace } from './requestTrace.ts';
 import { compileRoutes, type RouteTable } from './routes.ts';
 import { sendProblem } from './sendProblem.ts';
 import type { TlsSettings } from './tls.ts';
 import { createUpgraded } from './upgraded.ts';
-import { watchVitals } from './vitals.ts';
 
 export interface ProxySettings {
   readonly host: string;
@@ -183,10 +182,9 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
 
   if (view.fleet.config) listener.configure(view.fleet.config.proxy);
 
-  const vitals = watchVitals();
   return {
     fleet: () => view.fleet,
-    metrics: () => renderMetrics(context.settings.name, doors.gates.values(), vitals),
+    metrics: () => proxySamples(context.settings.name, doors.gates.values()),
     // Without the bus it goes on serving from memory: only a proxy that knows no servers is not ready.
     notReady: () => (view.fleet.config ? undefined : fleetReadiness(view.fleet, bus)),
     async stop() {
@@ -197,7 +195,6 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       await listener?.close();
       await access?.close();
       await view.close();
-      vitals.stop();
     },
   };
 }

@@ -1,6 +1,7 @@
 import { demandOf, emptyLoadHistory, type LoadHistory, observeLoad } from '../../libs/domain/mod.ts';
 import type { EventOf, RecordedEvent } from '../../libs/events/mod.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
+import { renderPrometheus } from '../../libs/runtime/metrics.ts';
 import type { RunningService } from '../../libs/runtime/service.ts';
 import { startProxy } from './proxy.ts';
 import { configOf, createSite, type Site } from './testing/site.ts';
@@ -49,12 +50,12 @@ test('the load of several workers and proxies adds up: rates, parked, and each b
 
   await site.ready('s1');
   expect(await Promise.all(answers)).toEqual(new Array(12).fill(200));
-  const text = `${site.proxy?.metrics?.()}${second.metrics?.()}`;
+  const text = renderPrometheus([...(site.proxy?.metrics?.() ?? []), ...(second.metrics?.() ?? [])]);
   expect(sumOf(text, /^nemuri_pool_requests_total\{/)).toBe(12);
-  expect(sumOf(text, /^nemuri_request_seconds_bucket\{.*le="\+Inf"/)).toBe(12);
-  expect(sumOf(text, /^nemuri_server_seconds_bucket\{.*server="s1".*le="\+Inf"/)).toBe(12);
+  expect(sumOf(text, /^http_server_request_duration_seconds_bucket\{.*le="\+Inf"/)).toBe(12);
+  expect(sumOf(text, /^http_client_request_duration_seconds_bucket\{.*server="s1".*le="\+Inf"/)).toBe(12);
   const bounds = (proxy: string) =>
-    [...text.matchAll(/^nemuri_request_seconds_bucket\{proxy="([^"]+)".*le="([^"]+)"/gm)]
+    [...text.matchAll(/^http_server_request_duration_seconds_bucket\{proxy="([^"]+)".*le="([^"]+)"/gm)]
       .filter(([, name]) => name === proxy)
       .map(([, , bound]) => bound);
   expect(bounds('proxy-0')).toEqual(bounds('proxy-1'));

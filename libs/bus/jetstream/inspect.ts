@@ -3,6 +3,7 @@ import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type StreamName, streams } from '../../events/mod.ts';
 import { messageOf } from '../problems.ts';
+import { accessOf } from './credentials.ts';
 import { snapshotBucket } from './streams.ts';
 
 export interface StreamFacts {
@@ -43,7 +44,7 @@ export interface InspectOptions {
  */
 export async function inspectBus({ servers, timeoutMs, nowMs }: InspectOptions): Promise<BusFacts> {
   const connection = await connect({
-    servers: [...servers],
+    ...accessOf(servers),
     name: 'doctor',
     timeout: timeoutMs,
     reconnect: false,

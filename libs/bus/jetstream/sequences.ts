@@ -1,8 +1,28 @@
 import { AckPolicy, type StreamState } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
-import type { StreamName } from '../../events/mod.ts';
+import { decode, type RecordedEvent, type StreamName } from '../../events/mod.ts';
 import type { Link } from './link.ts';
 import { startOf } from './position.ts';
+import { headerOf } from './protocol.ts';
+
+/** The last event on one subject, looked up by the server. */
+export async function lastOn(
+  link: Link,
+  stream: StreamName,
+  subject: string,
+): Promise<RecordedEvent | undefined> {
+  const { manager } = await link.whenUp();
+  const stored = await link.guard(manager.streams.getMessage(stream, { last_by_subj: subject }));
+  if (!stored) return undefined;
+  const decoded = decode({
+    subject: stored.subject,
+    sequence: stored.seq,
+    storedMs: stored.time.getTime(),
+    payload: stored.data,
+    header: (name) => headerOf(stored.header, name),
+  });
+  return decoded.ok ? decoded.event : undefined;
+}
 
 /** The first sequence a stream still holds; one after the last when it holds none. */
 export function firstOf(state: StreamState): number {

@@ -313,6 +313,9 @@ function historyTests({ open }: Tools): void {
     expect(await bus.sequenceAt('FLEET', 0)).toBe(0);
     expect(await bus.sequenceAt('FLEET', Date.now() + 60_000)).toBe(20);
     expect(await bus.firstSequence('FLEET')).toBe(1);
+    const { subject } = await lastEvent(bus.history('FLEET', 20));
+    expect(await bus.lastOn('FLEET', subject)).toEqual(await lastEvent(bus.history('FLEET', 20)));
+    expect(await bus.lastOn('FLEET', `${subject}0`)).toBeUndefined();
   });
 
   it('may be left early', async () => {
@@ -351,4 +354,11 @@ function closeTests({ open }: Tools): void {
   it('is not lost while it is open', async () => {
     expect((await open()).lostSinceMs).toBeUndefined();
   });
+}
+
+async function lastEvent(events: AsyncIterable<RecordedEvent>): Promise<RecordedEvent> {
+  let last: RecordedEvent | undefined;
+  for await (const event of events) last = event;
+  if (!last) throw new Error('no event');
+  return last;
 }

@@ -3,17 +3,23 @@ import { connect, createServer, type Socket } from 'node:net';
 
 export interface CuttableProxy {
   readonly url: string;
+  readonly port: number;
   /** What the server answers is lost from now on; what the client sends still arrives. */
   muteServer(): void;
+  /** What the server answers waits from now on, until `release`. */
+  hold(): void;
+  release(): void;
   /** Ends all connections; new ones are whole again. */
   cut(): void;
   close(): Promise<void>;
 }
 
-/** A TCP proxy before a nats-server, to lose answers and connections at a chosen moment. */
+/** A TCP proxy before a server, to lose or hold answers and connections at a chosen moment. */
 export async function openCuttableProxy(port: number): Promise<CuttableProxy> {
   const sockets = new Set<Socket>();
+  const held: (() => void)[] = [];
   let muted = false;
+  let holding = false;
   const server = createServer((client) => {
     const upstream = connect({ host: '127.0.0.1', port });
     for (const socket of [client, upstream]) {
@@ -27,7 +33,9 @@ export async function openCuttableProxy(port: number): Promise<CuttableProxy> {
     }
     client.pipe(upstream);
     upstream.on('data', (data) => {
-      if (!muted) client.write(data);
+      if (muted) return;
+      if (holding) held.push(() => client.write(data));
+      else client.write(data);
     });
   });
   server.listen(0, '127.0.0.1');
@@ -39,9 +47,17 @@ export async function openCuttableProxy(port: number): Promise<CuttableProxy> {
     for (const socket of sockets) socket.destroy();
   };
   return {
+    port: address.port,
     url: `nats://127.0.0.1:${address.port}`,
     muteServer() {
       muted = true;
+    },
+    hold() {
+      holding = true;
+    },
+    release() {
+      holding = false;
+      for (const write of held.splice(0)) write();
     },
     cut,
     async close() {

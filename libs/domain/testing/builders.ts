@@ -117,6 +117,7 @@ export const sampleData: { readonly [T in EventType]: EventData<T> } = {
   FailAwakeEnded: { pool: 'web', durationMs: 1 },
   ServerBecameHealthy: { ...about, latencyMs: 1, consecutive: 2 },
   ServerBecameUnhealthy: { ...about, reason: 'test', consecutive: 3 },
+  ServerCapacityLearned: { ...about, capacityRps: 80, configuredRps: 100, reason: 'test' },
   EjectionConfirmed: { ...about, reason: 'test', consecutive: 3 },
   EjectionLifted: { ...about, consecutive: 2 },
   SleepVerified: { ...about, evidence: 'silent' },
@@ -182,6 +183,14 @@ export const sampleData: { readonly [T in EventType]: EventData<T> } = {
     wish: 'ready',
     shuttingDown: false,
     unreachable: [],
+  },
+  LeaseHeld: {
+    service: 'power',
+    replica: 'power-1',
+    instance: 'i1',
+    term: 1,
+    leaseMs: 5_000,
+    released: false,
   },
   PowerMetered: { ...about, powerWatts: 140, meter: 'measured', meterSource: 'Chassis/1/Power' },
 };

@@ -5,8 +5,9 @@ const HttpProbeSchema = strictObject({
   kind: Type.Literal('http'),
   method: Type.Union([Type.Literal('GET'), Type.Literal('HEAD'), Type.Literal('OPTIONS')], {
     default: 'GET',
+    description: 'What is asked with',
   }),
-  path: Type.String({ pattern: '^/[!-~]*$', default: '/' }),
+  path: Type.String({ pattern: '^/[!-~]*$', default: '/', description: 'Path and query' }),
   host: Type.Optional(
     Type.String({ minLength: 1, description: 'Host header; default: that of the address' }),
   ),
@@ -20,8 +21,18 @@ const HttpProbeSchema = strictObject({
       description: 'Sent with each probe; no secrets: they are in the events',
     },
   ),
-  expectStatusMin: Type.Integer({ minimum: 100, maximum: 599, default: 200 }),
-  expectStatusMax: Type.Integer({ minimum: 100, maximum: 599, default: 399 }),
+  expectStatusMin: Type.Integer({
+    minimum: 100,
+    maximum: 599,
+    default: 200,
+    description: 'Lowest good status',
+  }),
+  expectStatusMax: Type.Integer({
+    minimum: 100,
+    maximum: 599,
+    default: 399,
+    description: 'Highest good status',
+  }),
   expectBody: Type.Optional(
     Type.String({
       minLength: 1,

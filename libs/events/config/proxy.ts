@@ -19,7 +19,12 @@ const knownMonitors = [
 
 export const ParkingSchema = settings(
   {
-    maxRequests: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 1_000 }),
+    maxRequests: Type.Integer({
+      minimum: 0,
+      maximum: 1_000_000,
+      default: 1_000,
+      description: 'Requests that wait at once; more get 503',
+    }),
     maxBytes: Type.Integer({
       minimum: 0,
       default: 64 * 1024 * 1024,
@@ -226,8 +231,8 @@ export const ProxySchema = settings(
     }),
     proxyProtocol: settings(
       {
-        http: Type.Boolean({ default: false }),
-        https: Type.Boolean({ default: false }),
+        http: Type.Boolean({ default: false, description: 'On the plain port' }),
+        https: Type.Boolean({ default: false, description: 'On the HTTPS port' }),
       },
       'Ports whose connections begin with a PROXY header (v1 or v2). Only trustedProxies may connect there',
     ),
@@ -245,6 +250,7 @@ export const ProxySchema = settings(
       {
         format: Type.Union([Type.Literal('off'), Type.Literal('json'), Type.Literal('combined')], {
           default: 'off',
+          description: 'A line a request: JSON, or the combined format of Apache and nginx',
         }),
         file: Type.String({
           minLength: 1,
@@ -262,5 +268,9 @@ export const ProxySchema = settings(
 
 export const RouteSchema = strictObject({
   host: Type.Optional(Type.String({ minLength: 1, description: 'Host name without port; left out: any' })),
-  pathPrefix: Type.String({ pattern: '^/', default: '/' }),
+  pathPrefix: Type.String({
+    pattern: '^/',
+    default: '/',
+    description: 'Beginning of the path, by whole segments',
+  }),
 });

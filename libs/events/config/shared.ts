@@ -21,9 +21,9 @@ export function durationMs(defaultMs: number, description: string, minimum = 1) 
  * What is kept by name. Refuses keys that are no names. TypeBox fills the defaults of an entry in only where the
  * entry's schema has a default itself.
  */
-export function byName<S extends TSchema>(schema: S, minProperties = 0) {
+export function byName<S extends TSchema>(schema: S, description: string, minProperties = 0) {
   const name = Type.String({ pattern: NamePattern });
-  return Type.Record(name, schema, { minProperties, additionalProperties: false });
+  return Type.Record(name, schema, { minProperties, additionalProperties: false, description });
 }
 
 /** A server's, pool's or proxy's name: one token of a NATS subject and one DNS label. */

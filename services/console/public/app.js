@@ -9,6 +9,7 @@ import { createRack, sumText } from './rack.js';
 import { createSavings } from './savings.js';
 import { confirmAction } from './sheet.js';
 import { columns, emptyState, fold, tilesOf } from './store.js';
+import { createTimeTravel } from './timeTravel.js';
 import { openTraces } from './traces.js';
 import { language, setLanguage, t, translate } from './words.js';
 
@@ -28,11 +29,15 @@ const isDark = () => {
 };
 /** Opens something; what goes wrong on the way is said. */
 const open = (opening) => void opening.catch((error) => say(error.message, true));
-const onOpenFact = (sequence) => open(openFact(sequence, { nowMs: nowMs(), session }));
+const onOpenFact = (sequence) =>
+  open(openFact(sequence, { nowMs: nowMs(), session, onShowThen: (at) => time.goTo(at) }));
+const time = createTimeTravel({ nowMs, onChange: () => drawSoon() });
 const rack = createRack({
   onOpen(name) {
-    const tile = state.tiles.get(name);
-    if (tile) open(openServer(tile, { nowMs: nowMs(), session }));
+    const { past } = time;
+    const tile = past ? past.tiles.find((one) => one.name === name) : state.tiles.get(name);
+    const atMs = past?.timeMs ?? nowMs();
+    if (tile) open(openServer(tile, { nowMs: atMs, session, isThen: past !== undefined, onOpenFact }));
   },
 });
 const figures = createFigures();
@@ -42,18 +47,22 @@ const savings = createSavings();
 
 function draw() {
   isDrawing = false;
-  const time = nowMs();
+  byId('main').classList.remove('isWaiting');
+  const { past } = time;
+  const atMs = nowMs();
   const tiles = tilesOf(state, pool);
   const pools = state.pools.filter(({ name }) => pool === '' || name === pool);
-  rack.draw(tiles, time);
-  setText(byId('rackSum'), tiles.length > 0 ? sumText(tiles) : t('noServers'));
-  figures.draw(figuresOf({ tiles, pools, columns: columns(state, pool, time / 1_000 - 30), nowMs: time }));
-  decisions.draw(pools, time);
+  const shown = past ? past.tiles.filter((tile) => pool === '' || tile.pool === pool) : tiles;
+  rack.draw(shown, past?.timeMs ?? atMs);
+  setText(byId('rackSum'), shown.length > 0 ? sumText(shown) : t('noServers'));
+  byId('thenNote').hidden = past === undefined;
+  figures.draw(figuresOf({ tiles, pools, columns: columns(state, pool, atMs / 1_000 - 30), nowMs: atMs }));
+  decisions.draw(pools, atMs);
   history.draw(state.events);
   drawPools();
   drawPoolActions(pools);
   charts ??= createCharts();
-  charts.draw(state, pool, time);
+  charts.draw(state, pool, atMs);
   const ready = tiles.filter(({ lifecycle }) => lifecycle === 'ready').length;
   document.title = `${t('title', { ready: number(ready), servers: number(tiles.length) })} · Nemuri`;
 }
@@ -114,6 +123,7 @@ function drawFixed() {
   byId('theme').textContent = t(isDark() ? 'themeToLight' : 'themeToDark');
   byId('pool').replaceChildren();
   history.translate();
+  time.translate();
   savings.draw();
   drawConnection();
 }
@@ -193,6 +203,7 @@ async function start() {
   });
   void history.start();
   savings.start();
+  open(time.start(() => state.sequence));
 }
 
 const theme = localStorage.getItem(themeKey);

@@ -16,12 +16,12 @@ const charts = [
     id: 'chartLoad',
     unit: () => t('unitRps'),
     series: [
+      { name: 'load', word: 'seriesLoad', colour: '--load', width: 2 },
+      { name: 'capacity', word: 'seriesCapacity', colour: '--capacity', width: 1.5, steps: true },
       { name: 'upTo', word: 'seriesUpTo', colour: '--forecast', width: 1, dash: [3, 3] },
       { name: 'level', word: 'seriesLevel', colour: '--forecast', width: 1 },
-      { name: 'capacity', word: 'seriesCapacity', colour: '--capacity', width: 1.5, steps: true },
-      { name: 'load', word: 'seriesLoad', colour: '--load', width: 2 },
     ],
-    bands: [{ series: [1, 2], colour: '--band' }],
+    bands: [{ series: [3, 4], colour: '--band' }],
   },
   {
     id: 'chartPower',

@@ -1,10 +1,10 @@
-import { api, el } from './dom.js';
+import { api, byId, el } from './dom.js';
 import { clock, moment, number, span } from './format.js';
 import { eventLine } from './history.js';
 import { rateText, whenText, whyText } from './rack.js';
 import { confirmAction, factTable, openSheet } from './sheet.js';
 import { openTrace } from './traces.js';
-import { t } from './words.js';
+import { knows, t } from './words.js';
 
 /** The actions that make sense on a server as it is. */
 export function serverVerbs(tile) {
@@ -17,7 +17,7 @@ export function serverVerbs(tile) {
 }
 
 /** A server, opened: what it is, why, what can be done, and its last facts. */
-export async function openServer(tile, { nowMs, session, isThen }) {
+export async function openServer(tile, { nowMs, session, isThen, onOpenFact }) {
   const body = openSheet(tile.name);
   body.append(
     el(
@@ -62,37 +62,41 @@ export async function openServer(tile, { nowMs, session, isThen }) {
       [t('factContradictions'), tile.contradictions?.join(', ')],
     ]),
   );
-  if (tile.traceId) body.append(traceButton(tile.traceId, session));
+  if (tile.traceId) body.append(el('div', {}, traceButton(tile.traceId, session)));
   const list = el('ol', { class: 'plain' });
   body.append(el('h3', { text: t('recent') }), list);
   const answer = await api(`/api/events?limit=12&server=${encodeURIComponent(tile.name)}`).catch(() => ({
     events: [],
   }));
-  list.append(
-    ...answer.events.map((said) =>
-      eventLine(said, nowMs, (sequence) => openFact(sequence, { nowMs, session })),
-    ),
-  );
+  list.append(...answer.events.map((said) => eventLine(said, nowMs, onOpenFact)));
 }
 
 function traceButton(traceId, session) {
-  return el(
-    'div',
-    {},
-    el('button', { type: 'button', text: t('showTrace'), onclick: () => openTrace(traceId, session) }),
-  );
+  const onclick = () => openTrace(traceId, session);
+  return el('button', { type: 'button', text: t('showTrace'), onclick });
 }
 
 /** One fact of the history, opened; a decision with its inputs and alternatives. */
-export async function openFact(sequence, { nowMs, session }) {
+export async function openFact(sequence, { nowMs, session, onShowThen }) {
   const { event, alternatives } = await api(`/api/events/${sequence}`);
   const body = openSheet(t('factTitle', { sequence: event.sequence, type: event.type }));
   const { data } = event;
   const sentence = data.reason ?? data.evidence ?? data.verdict ?? data.error;
+  const gloss = `gloss.${event.type}`;
   if (sentence) body.append(el('p', { class: 'lead', lang: 'en', text: sentence }));
+  else if (knows(gloss)) body.append(el('p', { class: 'lead', text: t(gloss) }));
   const traceId = event.traceparent?.split('-')[1];
-  if (traceId) body.append(traceButton(traceId, session));
+  const showThen = () => {
+    byId('sheet').close();
+    onShowThen(event.sequence);
+  };
   body.append(
+    el(
+      'div',
+      { class: 'actions' },
+      el('button', { type: 'button', text: t('showThen'), onclick: showThen }),
+      traceId && traceButton(traceId, session),
+    ),
     factTable([
       [t('when'), `${moment(event.timeMs, nowMs)}`],
       [t('who'), data.by],

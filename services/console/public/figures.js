@@ -14,7 +14,14 @@ export function figuresOf({ tiles, pools, columns, nowMs }) {
   const watts = last('watts');
   const alwaysOn = last('alwaysOn');
   const share = watts === null || !alwaysOn ? null : (1 - watts / alwaysOn) * 100;
-  const figure = (key, value, unit, values) => ({ key, value, unit, note: t(`figure${key}Note`, values) });
+  const saved = watts === null || alwaysOn === null ? null : alwaysOn - watts;
+  const figure = (key, value, unit, values, kind = '') => ({
+    key,
+    value,
+    unit,
+    kind,
+    note: t(`figure${key}Note${kind}`, values),
+  });
   return [
     figure('Ready', `${number(count((tile) => tile.lifecycle === 'ready'))} / ${number(tiles.length)}`, '', {
       asleep: number(count((tile) => tile.lifecycle === 'asleep')),
@@ -22,9 +29,13 @@ export function figuresOf({ tiles, pools, columns, nowMs }) {
     }),
     figure('Load', number(last('load')), t('unitRps'), { capacity: number(sum('readyCapacityRps')) }),
     figure('Power', number(watts), 'W', { watts: number(alwaysOn) }),
-    figure('Saving', number(share), '%', {
-      watts: number(alwaysOn === null ? null : alwaysOn - (watts ?? 0)),
-    }),
+    figure(
+      'Saving',
+      number(share),
+      '%',
+      { watts: number(saved === null ? null : Math.abs(saved)) },
+      saved !== null && saved < 0 ? 'More' : '',
+    ),
     figure('Latency', number(last('p99')), 'ms', { p50: number(last('p50')) }),
     figure('Parked', number(sum('parked')), '', { inFlight: number(sum('inFlight')) }),
   ];
@@ -35,7 +46,7 @@ export function createFigures() {
   const known = new Map();
   return {
     draw(figures) {
-      for (const { key, value, unit, note } of figures) {
+      for (const { key, value, unit, note, kind } of figures) {
         let parts = known.get(key);
         if (!parts) {
           parts = {
@@ -54,6 +65,7 @@ export function createFigures() {
             ),
           );
         }
+        parts.value.parentElement.classList.toggle('isMore', kind === 'More');
         setText(parts.label, t(`figure${key}`));
         setText(parts.value, value);
         setText(parts.unit, unit);

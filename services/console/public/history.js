@@ -1,14 +1,16 @@
 import { api, byId, el, setText } from './dom.js';
 import { clock, moment } from './format.js';
-import { t } from './words.js';
+import { knows, t } from './words.js';
 
 const kinds = ['all', 'decision', 'power', 'health', 'traffic', 'agent', 'operator', 'config', 'energy'];
-/** Which kind a type of event is, as far as the live list can tell by itself. */
 const searchDelayMs = 250;
 const maxLines = 400;
+/** Lines are placed by hand, each as high as the others: a new one on top then moves no layout. */
+const lineHeight = 46;
 
 /** One fact as a button that opens it. */
 export function eventLine(said, nowMs, onOpen) {
+  const gloss = `gloss.${said.type}`;
   const about = [said.server ?? said.pool, said.by].filter(Boolean).join(' · ');
   return el(
     'li',
@@ -22,7 +24,9 @@ export function eventLine(said, nowMs, onOpen) {
         text: clock(said.timeMs),
       }),
       el('span', {}, el('b', { text: said.type }), ' ', el('span', { class: 'about', text: about })),
-      said.text && el('span', { class: 'text', lang: 'en', text: said.text }),
+      said.text
+        ? el('span', { class: 'text', lang: 'en', text: said.text })
+        : knows(gloss) && el('span', { class: 'text', text: t(gloss) }),
     ),
   );
 }
@@ -32,6 +36,7 @@ export function eventLine(said, nowMs, onOpen) {
  */
 export function createHistory({ onOpen, nowMs }) {
   const list = byId('events');
+  const box = list.parentElement;
   const older = byId('older');
   const kind = byId('filterKind');
   const text = byId('filterText');
@@ -41,6 +46,12 @@ export function createHistory({ onOpen, nowMs }) {
   let asking = new AbortController();
   let timer = 0;
 
+  const place = () => {
+    for (const [index, line] of [...list.children].entries()) {
+      line.style.transform = `translateY(${index * lineHeight}px)`;
+    }
+    list.style.height = `${list.children.length * lineHeight}px`;
+  };
   const ask = async (isMore) => {
     asking.abort();
     asking = new AbortController();
@@ -57,7 +68,8 @@ export function createHistory({ onOpen, nowMs }) {
     const lines = answer.events.map((said) => eventLine(said, nowMs(), onOpen));
     if (isMore) list.append(...lines);
     else list.replaceChildren(...lines);
-    if (!isMore && lines.length === 0) list.append(el('li', { class: 'hint', text: t('noEvents') }));
+    if (list.children.length === 0) list.append(el('li', { class: 'hint', text: t('noEvents') }));
+    place();
     if (!isMore) newest = Math.max(newest, answer.events[0]?.sequence ?? 0);
     before = answer.before;
     older.disabled = before === 0;
@@ -84,17 +96,15 @@ export function createHistory({ onOpen, nowMs }) {
       const fresh = events.filter(({ sequence }) => sequence > newest);
       if (fresh.length === 0) return;
       newest = fresh.at(-1).sequence;
-      // Who reads further down is not pushed away.
-      const wasAt = list.scrollTop;
-      const heightBefore = list.scrollHeight;
       list.prepend(...fresh.reverse().map((said) => eventLine(said, nowMs(), onOpen)));
-      if (wasAt > 4) list.scrollTop = wasAt + list.scrollHeight - heightBefore;
-      if (wasAt > 4) return;
+      // Who reads further down is not pushed away.
+      if (box.scrollTop > 4) box.scrollTop += fresh.length * lineHeight;
       while (list.children.length > maxLines) {
         list.lastElementChild.remove();
         before = Number(list.lastElementChild.dataset.sequence);
         older.disabled = false;
       }
+      place();
     },
   };
 }

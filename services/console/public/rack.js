@@ -51,14 +51,14 @@ export function loadShare(tile) {
   return tile.rps === undefined ? 0 : Math.min(1, tile.rps / tile.capacityRps);
 }
 
-/** How many servers are in each lifecycle, in a sentence. */
+/** How many servers are in each lifecycle. */
 export function sumText(tiles) {
   const counts = new Map();
   for (const { lifecycle } of tiles) counts.set(lifecycle, (counts.get(lifecycle) ?? 0) + 1);
   const states = [...counts].map(
     ([lifecycle, count]) => `${number(count)} ${t(`lifecycle.${lifecycle}`).toLowerCase()}`,
   );
-  return t('rackSum', { count: number(tiles.length), states: states.join(', ') });
+  return states.join(', ');
 }
 
 /**

@@ -115,7 +115,8 @@ function spanRow(one, depth, { startMs, lengthMs, place }) {
     {},
     el(
       'details',
-      {},
+      // What happened within says most where somebody waited.
+      { open: one.events.length > 0 },
       el(
         'summary',
         {},

@@ -145,8 +145,9 @@ export function createConnection(settings: ConnectionSettings): Connection {
     return agent;
   }
 
-  async function exchange(request: Request, signal: AbortSignal): Promise<Answer> {
+  async function exchange(request: Request, signal: AbortSignal, caller: AbortSignal): Promise<Answer> {
     const dispatcher = await getAgent();
+    caller.throwIfAborted();
     const response = await dispatcher.request({
       origin,
       path: request.path,
@@ -168,10 +169,10 @@ export function createConnection(settings: ConnectionSettings): Connection {
     try {
       // undici sees an abort only once it is connected, hence the race.
       return await untilAborted(
-        exchange(request, own.signal).catch((error) => {
+        exchange(request, own.signal, signal).catch((error) => {
           const mayRepeat = request.method === 'GET' && !request.once;
           if (!mayRepeat || own.signal.aborted || !isLostConnection(error)) throw error;
-          return exchange(request, own.signal);
+          return exchange(request, own.signal, signal);
         }),
         own.signal,
       );
