@@ -28,7 +28,7 @@ const host = '127.0.0.1';
 const stopTimeoutMs = 10_000;
 const startTimeoutMs = 30_000;
 
-async function launch(
+export async function launch(
   name: string,
   { folder }: Site,
   command: string,
@@ -44,7 +44,7 @@ async function launch(
   return { name, port, pids: () => familyOf(child.pid ?? 0), stop: () => endProcess(child, stopTimeoutMs) };
 }
 
-function nginxShell(own: string, http: string): string {
+export function nginxShell(own: string, http: string): string {
   return `daemon off; worker_processes 1; pid ${own}/pid; error_log ${own}/error.log;
 user root;
 worker_rlimit_nofile 19000;
@@ -58,7 +58,7 @@ ${http}
 `;
 }
 
-const nginxArgs = (file: string) => ['-c', file, '-p', '/tmp', '-e', `${file}.log`];
+export const nginxArgs = (file: string) => ['-c', file, '-p', '/tmp', '-e', `${file}.log`];
 
 /** The web server behind all of them: nginx with files, several ports, as several servers. */
 export async function startOrigin(site: Site): Promise<Contestant> {
@@ -214,7 +214,7 @@ export async function startNemuri(
   return { name, port, pids: () => familyOf(stack.services.proxy.pid ?? 0), stop };
 }
 
-async function untilServing(port: number): Promise<void> {
+export async function untilServing(port: number): Promise<void> {
   const deadlineMs = Date.now() + startTimeoutMs;
   for (;;) {
     try {

@@ -26,6 +26,7 @@ export interface FaultsOptions {
 }
 
 /** So long after an accident failed and late requests are put down to it, and its recovery is waited for. */
+const pool = 'web';
 const watchedMs = 10_000;
 const recoveryTimeoutMs = 60_000;
 const pollMs = 20;
@@ -69,6 +70,14 @@ export function startFaults(context: FaultsOptions): Faults {
   const isSettled = (server: string) => {
     const state = view.fleet.servers[server];
     return state !== undefined && (takesRequests(state) || state.lifecycle === 'asleep');
+  };
+  /** Whatever became of a server, what the planner asks for is there. */
+  const isProvided = () => {
+    const target = view.fleet.pools[pool]?.decision?.target ?? [];
+    return target.every((name) => {
+      const state = view.fleet.servers[name];
+      return state !== undefined && takesRequests(state);
+    });
   };
   const happen = (fault: PlannedFault) => {
     if (fault.kind === 'bus') {
@@ -116,7 +125,7 @@ export function startFaults(context: FaultsOptions): Faults {
     timers.add(timer);
   }
   const bad = followWakes(context, random, (server, what) => {
-    void watch(begin('wake', server, what), () => isSettled(server), watchedMs);
+    void watch(begin('wake', server, what), isProvided, 0);
   });
 
   return {

@@ -56,7 +56,7 @@ nav label{cursor:pointer;padding:3px 10px;border:1px solid var(--line);border-ra
 #to-en:checked~nav label[for=to-en],#to-ja:checked~nav label[for=to-ja]{background:var(--text);color:#fff}
 #to-en:checked~.ja,#to-ja:checked~.en{display:none}
 h1{font-size:30px;margin:4px 0 8px}h2{font-size:20px;margin:44px 0 6px;border-top:1px solid var(--line);padding-top:20px}h3{font-size:16px;margin:26px 0 4px}
-p{margin:6px 0;max-width:78ch}p.note{color:var(--soft);font-size:13.5px}
+p{margin:6px 0;max-width:92ch}p.note{color:var(--soft);font-size:13.5px}
 .headline{display:flex;gap:28px;align-items:baseline;margin:22px 0 4px;flex-wrap:wrap}
 .headline b{font-size:56px;line-height:1;color:#0b6e99}.headline span{font-size:20px}
 svg{width:100%;height:auto;display:block;margin:10px 0;font:13px system-ui,"Noto Sans","Noto Sans CJK JP","Noto Sans JP",sans-serif}
@@ -66,7 +66,7 @@ table{border-collapse:collapse;margin:10px 0;font-size:13.5px;font-variant-numer
 th,td{padding:4px 12px 4px 0;text-align:right;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;color:var(--soft);white-space:nowrap}th:first-child,td:first-child,td.l,th.l{text-align:left}
 td.bad{color:#b0253a;font-weight:600}td.good{color:#0f7b6c}
-li{margin:6px 0;max-width:84ch}
+li{margin:6px 0;max-width:96ch}
 @media print{nav{display:none}}
 `;
 
@@ -146,13 +146,13 @@ function runHtml(run: RunResult, optimum: Optimum | undefined, language: Languag
     `<h2>${escaped(title)}</h2>`,
     again > 0 ? `<p class="note">${escaped(filled(words.segments, { count: again }))}</p>` : '',
     `<h3>${escaped(words.energy)}</h3><p class="note">${escaped(filled(words.energyNote, days))}</p>${barsSvg(bars)}`,
-    `<h3>${escaped(words.figures)}</h3>${figuresTable(run, arms, words, labels)}`,
+    `<h3>${escaped(words.figures)}</h3><p class="note">${escaped(filled(words.figuresNote, { setup: parameters.setupSeconds, speed: parameters.speed }))}</p>${figuresTable(run, arms, words, labels)}`,
     `<h3>${escaped(words.load)}</h3><p class="note">${escaped(words.loadNote)}</p>`,
     ...timeCharts(run, arms, optimum, words, labels),
     `<h3>${escaped(words.latency)}</h3><p class="note">${escaped(words.latencyNote)}</p>${latencyChart(arms, words, labels)}`,
     `<h3>${escaped(words.machines)}</h3><p class="note">${escaped(words.machinesNote)}</p>${machinesTable(run, arms, words, labels)}`,
     `<h3>${escaped(words.faults)}</h3>${faultsTable(run, arms, words, labels)}`,
-    `<h3>${escaped(words.leaks)}</h3><p class="note">${escaped(words.leaksNote)}</p>${leaksTable(run.arms.nemuri ?? arms[0], words)}`,
+    `<h3>${escaped(words.leaks)}</h3><p class="note">${escaped(filled(words.leaksNote, { history: (run.arms.nemuri ?? arms[0])?.historyKiBPerDay ?? '–' }))}</p>${leaksTable(run.arms.nemuri ?? arms[0], words)}`,
   ].join('\n');
 }
 

@@ -117,7 +117,7 @@ test('seeds make an interval; runs with faults are not in it', () => {
 });
 
 test('what does not hold is said', () => {
-  const report = reportOf([run(1, 900)]);
+  const report = reportOf([{ ...run(1, 900), seconds: 14 * 86_400 }]);
   const broken = report.checks.filter(({ holds }) => !holds).map(({ rule }) => rule);
   expect(broken).toEqual(['late ≤ 0.1 %', 'saves ≥ 85 % of what the optimum saves']);
   expect(reportText(report)).toContain('DOES NOT HOLD');
@@ -140,4 +140,10 @@ test('the CSV has a row a point', () => {
     .split('\n');
   expect(rows).toHaveLength(1 + 3 * 4);
   expect(rows[1]).toBe('1,false,alwaysOn,0,100,200,2,1000');
+});
+
+test('a series too short to learn from is judged more mildly', () => {
+  const short = reportOf([{ ...run(1, 900), seconds: 4 * 3_600 }]);
+  expect(short.checks.map(({ rule }) => rule)).toContain('late ≤ 0.5 %');
+  expect(short.checks.map(({ rule }) => rule).join()).not.toContain('optimum');
 });

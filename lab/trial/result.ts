@@ -1,4 +1,4 @@
-import type { Chapter, FaultRecord, Point, ProcessName } from './chapter.ts';
+import type { Chapter, FaultRecord, Footprint, Point, ProcessName } from './chapter.ts';
 import { processNames } from './footprint.ts';
 import { addBuckets, emptyBuckets, quantileMs } from './latencyBuckets.ts';
 import type { ArmName } from './options.ts';
@@ -46,6 +46,8 @@ export interface ArmResult {
   readonly counts: Readonly<Record<string, number>>;
   readonly servers: Readonly<Record<string, { wakes: number; sleeps: number; trueWh: number }>>;
   readonly leaks: readonly Leak[];
+  /** By how much the history, which is kept, grows in a day of the series; null when it was not seen twice. */
+  readonly historyKiBPerDay: number | null;
   readonly faults: readonly FaultRecord[];
   readonly points: readonly Point[];
   readonly maxSendLagMs: number;
@@ -100,6 +102,7 @@ export function armResult(chapters: readonly Chapter[], speed: number, wattsPerC
     counts: added(chapters.map(({ counts }) => counts)),
     servers: serversOf(chapters, speed),
     leaks: leaksOf(chapters),
+    historyKiBPerDay: historyGrowthOf(chapters),
     faults: chapters.flatMap(({ faults }) => faults),
     points: chapters.flatMap(({ points }) => points),
     maxSendLagMs: Math.round(Math.max(...chapters.map((chapter) => chapter.maxSendLagMs))),
@@ -142,12 +145,23 @@ function serversOf(chapters: readonly Chapter[], speed: number): ArmResult['serv
 /** What may grow unseen by this much: memory of a garbage collector, files, latency. */
 const allowed = { residentMiB: 20, handles: 12, streamMiB: 8, latencyMs: 20 };
 
+function lastFootprints(chapters: readonly Chapter[]): Footprint[] {
+  const last = chapters.at(-1)?.segment;
+  return chapters.filter(({ segment }) => segment === last).flatMap((chapter) => chapter.footprints);
+}
+
+function historyGrowthOf(chapters: readonly Chapter[]): number | null {
+  const footprints = lastFootprints(chapters);
+  const [first] = footprints;
+  const last = footprints.at(-1);
+  if (!first || !last || last.second <= first.second) return null;
+  const bytesPerSecond = (last.fleetBytes - first.fleetBytes) / (last.second - first.second);
+  return Math.round((bytesPerSecond * 86_400) / 1_024);
+}
+
 /** Of the last life of the processes only: a restarted one begins anew. */
 function leaksOf(chapters: readonly Chapter[]): Leak[] {
-  const last = chapters.at(-1)?.segment;
-  const footprints = chapters
-    .filter(({ segment }) => segment === last)
-    .flatMap((chapter) => chapter.footprints);
+  const footprints = lastFootprints(chapters);
   const of = (name: string, unit: string, values: readonly number[], tolerance: number): Leak => {
     const { from, to, verdict } = trendOf(values, tolerance);
     return { of: name, unit, from: Math.round(from * 10) / 10, to: Math.round(to * 10) / 10, verdict };

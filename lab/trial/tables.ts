@@ -4,7 +4,7 @@ import type { ArmName } from './options.ts';
 import type { Check, RunResult } from './report.ts';
 import { runName } from './report.ts';
 import type { ArmResult } from './result.ts';
-import type { Words } from './words.ts';
+import { filled, inWords, type Words } from './words.ts';
 
 type Labels = Readonly<Record<ArmName, string>>;
 interface Cell {
@@ -17,7 +17,10 @@ const cell = (value: string | number, kind?: Cell['kind']): Cell => ({
 });
 
 function tableHtml(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const headCells = head.map((name) => `<th>${escaped(name)}</th>`).join('');
+  const [firstRow = []] = rows;
+  const headCells = head
+    .map((name, column) => `<th${firstRow[column]?.kind === 'l' ? ' class="l"' : ''}>${escaped(name)}</th>`)
+    .join('');
   const body = rows.map(
     (row) =>
       `<tr>${row.map(({ text, kind }) => `<td${kind ? ` class="${kind}"` : ''}>${escaped(text)}</td>`).join('')}</tr>`,
@@ -118,9 +121,9 @@ export function faultsTable(
     .flatMap((arm) =>
       arm.faults.map((fault) => [
         cell(labels[arm.arm]),
-        cell(`${(fault.second / secondsPerDay).toFixed(2)} ${words.day}`),
+        cell(filled(words.onDay, { day: (fault.second / secondsPerDay).toFixed(2) })),
         cell(fault.target, 'l'),
-        cell(fault.what, 'l'),
+        cell(inWords(words, fault.what), 'l'),
         fault.recoveredMs === null
           ? cell(words.never, 'bad')
           : cell(`${(fault.recoveredMs / 1_000).toFixed(1)} ${words.seconds}`),
@@ -135,7 +138,7 @@ export function faultsTable(
     columns.what,
     columns.recovered,
     columns.failed,
-    columns.late,
+    columns.lateCount,
   ];
   return `<p class="note">${escaped(words.faultsNote)}</p>${tableHtml(head, rows)}`;
 }
@@ -146,7 +149,7 @@ export function leaksTable(arm: ArmResult | undefined, words: Words): string {
   return tableHtml(
     [words.armColumn, columns.first, columns.last, columns.verdict],
     arm.leaks.map(({ of, unit, from, to, verdict }) => [
-      cell(of),
+      cell(inWords(words, of)),
       cell(`${from} ${unit}`),
       cell(`${to} ${unit}`),
       cell(verdicts[verdict], verdict === 'grows' ? 'bad' : verdict === 'flat' ? 'good' : undefined),
@@ -160,7 +163,7 @@ export function checksTable(checks: readonly Check[], words: Words): string {
     [words.armColumn, columns.rule, columns.value, columns.verdict],
     checks.map(({ run, rule, value, holds }) => [
       cell(run),
-      cell(rule, 'l'),
+      cell(inWords(words, rule), 'l'),
       cell(Number(value.toFixed(3))),
       cell(holds ? words.holds : words.broken, holds ? 'good' : 'bad'),
     ]),

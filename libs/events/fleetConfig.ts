@@ -129,9 +129,10 @@ export const BoundsSchema = settings(
     ),
     maxConcurrentProbes: Type.Integer({
       minimum: 1,
-      maximum: 10_000,
-      default: 512,
-      description: 'Probes at once; more wait their turn',
+      maximum: 100_000,
+      default: 4_096,
+      description:
+        'Probes at once; more wait their turn. Fewer than servers: probes are late when many are silent',
     }),
     contradictionConfirmMs: durationMs(1_500, 'Witnesses that disagree for shorter are only late'),
     contradictionSettleMs: durationMs(30_000, 'From a contradiction until a verdict falls'),

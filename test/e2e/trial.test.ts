@@ -18,7 +18,7 @@ function trial(args: readonly string[]): Promise<{ code: number | null; stdout: 
   child.stderr.on('data', (chunk) => {
     said.stderr += chunk;
   });
-  const timer = setTimeout(() => child.kill('SIGTERM'), 100_000);
+  const timer = setTimeout(() => child.kill('SIGTERM'), 170_000);
   return new Promise((done) =>
     child.once('close', (code) => {
       clearTimeout(timer);
@@ -47,7 +47,7 @@ test('an hour of the experiment, three arms on real processes, with accidents, e
   expect(run?.arms.nemuri?.faults.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['bus', 'crash']));
   expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('lang="ja"');
   expect(readFileSync(join(out, 'points.csv'), 'utf8')).toContain('7,true,nemuri,');
-}, 110_000);
+}, 180_000);
 
 test('called again it has nothing left to do; with other parameters it refuses the folder', async () => {
   const again = await trial(parameters);
@@ -57,4 +57,4 @@ test('called again it has nothing left to do; with other parameters it refuses t
     1,
     expect.stringContaining('holds a run with other parameters'),
   ]);
-});
+}, 60_000);

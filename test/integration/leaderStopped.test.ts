@@ -43,7 +43,7 @@ beforeAll(async () => {
       ...daySettings,
       password: 'env:TEST_BMC_PASSWORD',
       bounds: { ...daySettings.bounds, leaderLeaseMs, maxActionsPerMinute: 60 },
-      redfish: { requestTimeoutMs: 4_000, gracefulOffTimeoutMs: 5_000, confirmTimeoutMs: 1_000 },
+      redfish: { requestTimeoutMs: 90_000, gracefulOffTimeoutMs: 5_000, confirmTimeoutMs: 1_000 },
     }),
   );
   const configFile = join(folder, 'nemuri.yaml');
