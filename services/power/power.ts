@@ -164,7 +164,6 @@ export async function startPower(
       onError: (error) => log.debug({ server, error: messageOf(error) }, 'meter reading dropped'),
     }),
   );
-  const accountant = await startAccountant({ bus, view, log, nowMs });
   const keepUp = () => {
     drivers.configure(view.fleet.config);
     const servers = Object.keys(view.fleet.servers);
@@ -177,6 +176,9 @@ export async function startPower(
     reconciler.wakeUp();
   });
   keepUp();
+  // It reads an hour of meters first, which nobody has to wait for.
+  const accounting = startAccountant({ bus, view, log, nowMs });
+  accounting.catch((error) => log.warn({ error: messageOf(error) }, 'energy is not accounted for'));
   view.onChange((event, fleet) => {
     if (event.type === 'FleetConfigured') keepUp();
     actions.followSpans(fleet);
@@ -191,7 +193,8 @@ export async function startPower(
       // A command on its way to the hardware is finished; a mere look is broken off.
       await Promise.all(busy.values());
       abort.abort();
-      await Promise.all([machines.stop(), meters.stop(), accountant.stop()]);
+      const accountant = await accounting.catch(() => undefined);
+      await Promise.all([machines.stop(), meters.stop(), accountant?.stop()]);
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await drivers.close();
       await view.close();
