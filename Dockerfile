@@ -21,6 +21,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
 COPY --from=build /app/dist dist
 COPY lab/traces lab/traces
+COPY services/console/public services/console/public
 # A named volume takes over these owners; without them only root could write there.
 RUN mkdir /rack && chown node:node /rack
 USER node

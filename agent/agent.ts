@@ -1,25 +1,15 @@
-import { readFile } from 'node:fs/promises';
-import { setTimeout as pause } from 'node:timers/promises';
-import {
-  formatAgentCheck,
-  freshAgentCheck,
-  parseAgentCheck,
-  type Saying,
-  sayingOf,
-  sayingOfAgentCheck,
-  serverViewOf,
-  withAnswer,
-} from '../libs/domain/mod.ts';
+import { formatAgentCheck, type Saying, sayingOf, serverViewOf } from '../libs/domain/mod.ts';
+import { pause } from '../libs/runtime/clock.ts';
 import { messageOf } from '../libs/runtime/errors.ts';
 import { openFleetView } from '../libs/runtime/fleetView.ts';
 import { startLoop } from '../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../libs/runtime/service.ts';
 import { answerAgentChecks } from './agentCheck.ts';
 import { watchControlPlane } from './controlPlane.ts';
-import { connectionsOn, usersLoggedIn } from './look.ts';
 import { createOrders, type Run, runProgram } from './orders.ts';
+import { kernelSenses, type Senses } from './senses.ts';
 import type { AgentSettings } from './settings.ts';
-import { createVitalsReader, type KernelFolders, kernelFolders, readBootId } from './vitals.ts';
+import { type KernelFolders, kernelFolders } from './vitals.ts';
 
 /** A shutdown that can't be told in this time is not told: the machine does not wait. */
 const announceTimeoutMs = 2_000;
@@ -29,6 +19,7 @@ const idleIntervalMs = 2_000;
 
 export interface AgentDependencies {
   readonly folders?: KernelFolders;
+  readonly senses?: Senses;
   readonly run?: Run;
 }
 
@@ -49,12 +40,15 @@ export interface RunningAgent extends RunningService {
 export async function startAgent(
   context: ServiceContext,
   settings: AgentSettings,
-  { folders = kernelFolders, run = runProgram }: AgentDependencies = {},
+  {
+    folders = kernelFolders,
+    senses = kernelSenses(folders, settings.wishFile, context.clock),
+    run = runProgram,
+  }: AgentDependencies = {},
 ): Promise<RunningAgent> {
-  const { bus, log, nowMs } = context;
+  const { bus, log, nowMs, clock } = context;
   const server = context.settings.name;
-  const bootId = await readBootId(folders);
-  const readVitals = createVitalsReader(folders, () => performance.now());
+  const bootId = await senses.bootId();
   const view = await openFleetView({
     bus,
     name: 'health',
@@ -66,17 +60,27 @@ export async function startAgent(
     const pool = serverViewOf(view.fleet, server)?.state.pool;
     return pool === undefined ? undefined : { server, pool };
   };
-  const controlPlane = await watchControlPlane({ bus, log, nowMs, server, view, settings, intervalMs });
+  const controlPlane = await watchControlPlane({
+    bus,
+    log,
+    nowMs,
+    clock,
+    server,
+    view,
+    settings,
+    senses,
+    intervalMs,
+  });
   let saying: Saying = { wish: 'ready' };
   let heartbeat = 0;
   let shuttingDown: Promise<void> | undefined;
 
   const connections = async () => {
     const url = serverViewOf(view.fleet, server)?.config.url;
-    return url === undefined ? undefined : connectionsOn(portOf(url), folders);
+    return url === undefined ? undefined : senses.connectionsOn(portOf(url));
   };
   const beat = async () => {
-    const [vitals, wished] = await Promise.all([readVitals(), readWish(settings.wishFile)]);
+    const [vitals, wished] = await Promise.all([senses.vitals(), senses.wish()]);
     saying = wished;
     const known = about();
     if (!known || bus.lostSinceMs !== undefined) return;
@@ -95,6 +99,7 @@ export async function startAgent(
     await bus.publish({ type: 'HeartbeatSent', data }, { timeoutMs: intervalMs() });
   };
   const heart = startLoop({
+    clock,
     work: beat,
     delayMs: intervalMs,
     onError: (error) => log.debug({ error: messageOf(error) }, 'heartbeat dropped'),
@@ -103,6 +108,7 @@ export async function startAgent(
     bus,
     log,
     nowMs,
+    clock,
     server,
     view,
     controlPlane,
@@ -110,7 +116,7 @@ export async function startAgent(
     run,
     look: async () => ({
       connections: await connections(),
-      users: settings.users === 'ignore' ? 0 : await usersLoggedIn(folders),
+      users: settings.users === 'ignore' ? 0 : await senses.usersLoggedIn(),
     }),
   });
   const answering = await bus.answer(server, (question) => orders.take(question));
@@ -123,7 +129,7 @@ export async function startAgent(
   const announce = async (reason: string) => {
     const known = about();
     if (!known) return;
-    const endMs = performance.now() + settings.shutdownWaitMs;
+    const endMs = clock.monotonicMs() + settings.shutdownWaitMs;
     const told = await bus
       .publish(
         { type: 'ServerShutdownAnnounced', data: { ...known, bootId, reason } },
@@ -133,8 +139,8 @@ export async function startAgent(
       .catch((error) => log.warn({ error: messageOf(error) }, 'shutdown not announced'));
     if (told !== true) return;
     log.info({ server, reason }, 'shutdown announced');
-    await pause(Math.min(hearTimeMs, settings.shutdownWaitMs));
-    while (performance.now() < endMs && (await connections()) !== 0) await pause(hearTimeMs / 5);
+    await pause(clock, Math.min(hearTimeMs, settings.shutdownWaitMs));
+    while (clock.monotonicMs() < endMs && (await connections()) !== 0) await pause(clock, hearTimeMs / 5);
   };
   const announceShutdown = (reason: string) => {
     shuttingDown ??= announce(reason);
@@ -163,10 +169,4 @@ export async function startAgent(
 function portOf(url: string): number {
   const { port, protocol } = new URL(url);
   return Number(port || (protocol === 'https:' ? 443 : 80));
-}
-
-/** What the operator wrote for this machine, in the words of an agent check; nothing: `ready`. */
-async function readWish(file: string): Promise<Saying> {
-  const text = await readFile(file, 'utf8').catch(() => '');
-  return sayingOfAgentCheck(withAnswer(freshAgentCheck, parseAgentCheck(text) ?? {}));
 }

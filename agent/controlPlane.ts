@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import type { Subscription } from '../libs/bus/mod.ts';
 import {
   censusOf,
@@ -14,7 +12,8 @@ import { messageOf } from '../libs/runtime/errors.ts';
 import type { FleetView } from '../libs/runtime/fleetView.ts';
 import { type Loop, startLoop } from '../libs/runtime/loop.ts';
 import type { ServiceContext } from '../libs/runtime/service.ts';
-import type { AgentSettings, HostPort } from './settings.ts';
+import { nameOf, type Senses } from './senses.ts';
+import type { AgentSettings } from './settings.ts';
 
 /** Signs of life so old are read at the start. */
 const livenessWindowMs = 15_000;
@@ -29,10 +28,11 @@ export interface ControlPlane {
   stop(): Promise<void>;
 }
 
-export interface ControlPlaneOptions extends Pick<ServiceContext, 'bus' | 'log' | 'nowMs'> {
+export interface ControlPlaneOptions extends Pick<ServiceContext, 'bus' | 'log' | 'nowMs' | 'clock'> {
   readonly server: string;
   readonly view: FleetView;
   readonly settings: Pick<AgentSettings, 'proxies' | 'proxyTimeoutMs'>;
+  readonly senses: Pick<Senses, 'tryProxy'>;
   readonly intervalMs: () => number;
 }
 
@@ -63,11 +63,12 @@ export async function watchControlPlane(options: ControlPlaneOptions): Promise<C
   };
   const tryProxies = async () => {
     const failures = await Promise.all(
-      settings.proxies.map((proxy) => tryProxy(proxy, settings.proxyTimeoutMs)),
+      settings.proxies.map((proxy) => options.senses.tryProxy(proxy, settings.proxyTimeoutMs)),
     );
     dead = failures.filter((failure) => failure !== undefined);
   };
   const loop: Loop = startLoop({
+    clock: options.clock,
     work: async () => {
       // Without the bus nobody can be followed; the proxies can still be tried.
       await Promise.all([bus.lostSinceMs === undefined ? followPool() : undefined, tryProxies()]);
@@ -103,24 +104,4 @@ export async function watchControlPlane(options: ControlPlaneOptions): Promise<C
       await Promise.all([health.stop(), followed?.subscription.stop()]);
     },
   };
-}
-
-function nameOf({ host, port }: HostPort): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** A connection, and no more: what a proxy answers is its clients' matter. @returns why there is none. */
-async function tryProxy(proxy: HostPort, timeoutMs: number): Promise<string | undefined> {
-  const socket = connect(proxy.port, proxy.host);
-  const signal = AbortSignal.timeout(timeoutMs);
-  try {
-    await once(socket, 'connect', { signal });
-    return undefined;
-  } catch (error) {
-    const why = signal.aborted ? `no connection within ${timeoutMs} ms` : messageOf(error, 100);
-    return `${nameOf(proxy)}: ${why}`;
-  } finally {
-    socket.on('error', () => undefined);
-    socket.destroy();
-  }
 }

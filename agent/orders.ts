@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import { setTimeout as pause } from 'node:timers/promises';
 import { agentSleepRefusals, type LocalLook, sleepForAgent } from '../libs/domain/mod.ts';
 import { isSleepOrder, type SleepAnswer, type SleepOrder } from '../libs/events/mod.ts';
+import { pause } from '../libs/runtime/clock.ts';
 import { messageOf } from '../libs/runtime/errors.ts';
 import type { FleetView } from '../libs/runtime/fleetView.ts';
 import type { ServiceContext } from '../libs/runtime/service.ts';
@@ -21,7 +21,7 @@ export const runProgram: Run = ([program = '', ...args], timeoutMs) =>
     execFile(program, args, { timeout: timeoutMs }, (error) => (error ? reject(error) : resolve()));
   });
 
-export interface OrdersOptions extends Pick<ServiceContext, 'bus' | 'log' | 'nowMs'> {
+export interface OrdersOptions extends Pick<ServiceContext, 'bus' | 'log' | 'nowMs' | 'clock'> {
   readonly server: string;
   readonly view: FleetView;
   readonly controlPlane: ControlPlane;
@@ -44,12 +44,16 @@ const refuse = (...refusals: string[]): SleepAnswer => ({ accepted: false, refus
  * against it. One order at a time.
  */
 export function createOrders(options: OrdersOptions): Orders {
-  const { view, server, log, settings } = options;
+  const { view, server, log, settings, clock } = options;
   let current: Promise<unknown> | undefined;
 
   const take = async (order: SleepOrder): Promise<SleepAnswer> => {
-    const known = AbortSignal.timeout(factTimeoutMs);
-    await view.when((fleet) => sleepForAgent(fleet, server) !== undefined, known).catch(() => undefined);
+    const late = new AbortController();
+    const cancel = clock.after(factTimeoutMs, () => late.abort());
+    await view
+      .when((fleet) => sleepForAgent(fleet, server) !== undefined, late.signal)
+      .catch(() => undefined);
+    cancel();
     const refusals = await lookUntilClear(options);
     const sleep = sleepForAgent(view.fleet, server);
     if (refusals.length > 0 || !sleep) {
@@ -57,7 +61,7 @@ export function createOrders(options: OrdersOptions): Orders {
       return refuse(...refusals.map((refusal) => refusal.slice(0, 500)));
     }
     // The answer goes out first: the machine may be gone the moment after.
-    setImmediate(() => {
+    clock.after(0, () => {
       current = carryOut(options, order, sleep.sleepId).finally(() => {
         current = undefined;
       });
@@ -89,8 +93,8 @@ export function createOrders(options: OrdersOptions): Orders {
 
 /** Connections that were idle go within seconds of the drain; everything else that forbids is final. */
 async function lookUntilClear(options: OrdersOptions): Promise<string[]> {
-  const { view, server, controlPlane, nowMs } = options;
-  const endMs = performance.now() + options.settings.lookTimeoutMs;
+  const { view, server, controlPlane, nowMs, clock } = options;
+  const endMs = clock.monotonicMs() + options.settings.lookTimeoutMs;
   await controlPlane.lookNow();
   const refusalsOf = (look: Pick<LocalLook, 'connections' | 'users'>) => {
     const whole = { ...look, unreachable: controlPlane.unreachable() };
@@ -100,8 +104,8 @@ async function lookUntilClear(options: OrdersOptions): Promise<string[]> {
     const look = await options.look();
     const refusals = refusalsOf(look);
     const wouldHelp = look.connections !== undefined && refusalsOf({ ...look, connections: 0 }).length === 0;
-    if (refusals.length === 0 || !wouldHelp || performance.now() >= endMs) return refusals;
-    await pause(lookIntervalMs);
+    if (refusals.length === 0 || !wouldHelp || clock.monotonicMs() >= endMs) return refusals;
+    await pause(clock, lookIntervalMs);
   }
 }
 

@@ -37,9 +37,7 @@ export async function withBus(
   options: BusOptions,
   work: (bus: Bus) => Promise<void>,
 ): Promise<void> {
-  const servers = (options.nats ?? cli.env.NEMURI_NATS_URL ?? defaultNatsUrl)
-    .split(',')
-    .map((url) => url.trim());
+  const servers = serversOf(cli, options);
   const timeoutMs = options.timeout * 1_000;
   let problem: string | undefined;
   const refuse = (why: string, cause?: unknown) =>
@@ -67,8 +65,13 @@ export async function withBus(
   }
 }
 
+/** The NATS URLs that a command talks to: of `--nats`, else of the environment, else the usual one. */
+export function serversOf(cli: Cli, { nats }: BusOptions): string[] {
+  return (nats ?? cli.env.NEMURI_NATS_URL ?? defaultNatsUrl).split(',').map((url) => url.trim());
+}
+
 /** URLs without the user names, passwords and tokens that NATS URLs may carry. */
-function redacted(servers: readonly string[]): string {
+export function redacted(servers: readonly string[]): string {
   return servers.map((url) => url.replace(/^([a-z]+:\/\/)?[^/]*@/i, '$1(hidden)@')).join(', ');
 }
 

@@ -1,4 +1,4 @@
-import type { Bus } from '../libs/bus/mod.ts';
+import type { Bus, BusFacts, InspectOptions } from '../libs/bus/mod.ts';
 
 /** What a command has of the world around it; tests pass their own. */
 export interface Cli {
@@ -15,6 +15,20 @@ export interface Cli {
   readonly signal: AbortSignal;
   /** Opens the bus at these NATS URLs. */
   connect(options: ConnectOptions): Promise<Bus>;
+  /** Looks at the bus itself, for `nemuri doctor`; left out: it can't be looked at. */
+  readonly inspect?: (options: InspectOptions) => Promise<BusFacts>;
+  /** The terminal behind stdout; left out: stdout is a file or a pipe. */
+  readonly terminal?: Terminal;
+  /** Asks the user and resolves with the answer, without line break; left out: nobody is there to be asked. */
+  readonly ask?: (question: string) => Promise<string>;
+}
+
+/** A screen that can be drawn on. Sizes are those of now, in characters. */
+export interface Terminal {
+  readonly columns: number;
+  readonly rows: number;
+  /** Writes as it is, control sequences included. */
+  write(text: string): void;
 }
 
 export interface ConnectOptions {

@@ -1,21 +1,35 @@
 #!/usr/bin/env node
-import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { connectJetStreamBus } from '../libs/bus/mod.ts';
-import type { Cli } from './cli.ts';
+import { createInterface } from 'node:readline/promises';
+import { connectJetStreamBus, inspectBus } from '../libs/bus/mod.ts';
+import { packageVersion } from '../libs/runtime/version.ts';
+import type { Cli, Terminal } from './cli.ts';
 import { runCli } from './program.ts';
-
-/** From `dist/cli/` as from `cli/`. */
-function packageVersion(): string {
-  const files = ['../package.json', '../../package.json'].map((path) => new URL(path, import.meta.url));
-  const file = files.find((candidate) => existsSync(candidate));
-  return file ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : 'unknown';
-}
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
 // A reader that has enough (`nemuri events | head`) is an end, not an error.
 process.stdout.on('error', () => interrupted.abort());
+
+const { stdin, stdout } = process;
+const terminal: Terminal = {
+  get columns() {
+    return stdout.columns || 80;
+  },
+  get rows() {
+    return stdout.rows || 24;
+  },
+  write: (text) => void stdout.write(text),
+};
+
+async function ask(question: string): Promise<string> {
+  const prompt = createInterface({ input: stdin, output: process.stderr });
+  try {
+    return await prompt.question(question, { signal: interrupted.signal });
+  } finally {
+    prompt.close();
+  }
+}
 
 const cli: Cli = {
   out: (line) => void process.stdout.write(`${line}\n`),
@@ -26,6 +40,9 @@ const cli: Cli = {
   signal: interrupted.signal,
   connect: (options) =>
     connectJetStreamBus({ ...options, source: `/nemuri/cli/${process.pid}`, name: 'cli' }),
+  inspect: inspectBus,
+  ...(stdout.isTTY ? { terminal } : {}),
+  ...(stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
 };
 
 process.exitCode = await runCli(process.argv.slice(2), cli, packageVersion());

@@ -2,10 +2,13 @@ import { Command, CommanderError } from 'commander';
 import { messageOf } from '../libs/runtime/errors.ts';
 import { type Cli, CliError, oneLine } from './cli.ts';
 import { registerAgent } from './commands/agent.ts';
+import { registerCompletion } from './commands/completion.ts';
 import { registerConfigure } from './commands/configure.ts';
+import { registerDoctor } from './commands/doctor.ts';
 import { registerEvents } from './commands/events.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerPoolHand, registerServerHand } from './commands/hand.ts';
+import { registerInit } from './commands/init.ts';
 import { registerPower } from './commands/power.ts';
 import { registerReplay } from './commands/replay.ts';
 import { registerReport } from './commands/report.ts';
@@ -17,10 +20,12 @@ import { registerValidate } from './commands/validate.ts';
 
 const examples = `
 Examples:
+  nemuri init                          write a first configuration: asks, and reads BMCs
   nemuri up -c nemuri.yaml             run all services on this machine
   nemuri validate -c nemuri.yaml       check a configuration
   nemuri configure -c nemuri.yaml      take it into the history
   nemuri status                        the fleet now
+  nemuri doctor                        what is wrong, and how to mend it
   nemuri events --since 1h             what happened
   nemuri replay --at -2h               the fleet as it was
   nemuri explain                       why the last decision
@@ -34,6 +39,7 @@ Exit codes: 0 done; 1 the answer is no (such as: not valid); 2 wrong usage, or t
 
 /** One function for each verb: adds it to the program. */
 export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
+  registerInit,
   registerUp,
   registerValidate,
   registerSchema,
@@ -48,11 +54,13 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerPoolHand,
   registerReport,
   registerReplay,
+  registerDoctor,
   registerAgent,
+  registerCompletion,
 ];
 
-/** Runs `nemuri` with these arguments (without node and script) and resolves with its exit code. Never rejects. */
-export async function runCli(args: readonly string[], cli: Cli, version: string): Promise<0 | 1 | 2> {
+/** The whole command with all its verbs. */
+export function createProgram(cli: Cli, version: string): Command {
   const program = new Command('nemuri')
     .description('Makes a farm of real web servers use power in proportion to its traffic.')
     .version(version)
@@ -64,8 +72,13 @@ export async function runCli(args: readonly string[], cli: Cli, version: string)
     });
   for (const register of commands) register(program, cli);
   for (const command of program.commands) command.copyInheritedSettings(program);
+  return program;
+}
+
+/** Runs `nemuri` with these arguments (without node and script) and resolves with its exit code. Never rejects. */
+export async function runCli(args: readonly string[], cli: Cli, version: string): Promise<0 | 1 | 2> {
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await createProgram(cli, version).parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
     // Commander has told the user already.

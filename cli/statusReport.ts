@@ -128,17 +128,22 @@ export function statusLines(report: StatusReport, nowMs: number): string[] {
   return report.pools.flatMap((pool, index) => [...(index === 0 ? [] : ['']), ...poolLines(pool, nowMs)]);
 }
 
-function poolLines(pool: PoolReport, nowMs: number): string[] {
+/** A pool in one line: how many servers are in which lifecycle, the floor, and what it can serve. */
+export function compactLine(pool: PoolReport): string {
   const counts = new Map<string, number>();
   for (const { lifecycle } of pool.servers) counts.set(lifecycle, (counts.get(lifecycle) ?? 0) + 1);
   const states = [...counts].map(([lifecycle, count]) => `${count} ${lifecycle}`).join(', ');
   const pinned = pool.pinnedServers === undefined ? '' : ` (pinned to ${pool.pinnedServers})`;
   const capacity = `${Math.round(pool.readyCapacityRps)} of ${Math.round(pool.capacityRps)} requests/s ready`;
   const paused = pool.paused ? '; planner paused' : '';
+  return `pool ${pool.name}: ${states || 'no servers'}; floor ${pool.floor}${pinned}; ${capacity}${paused}`;
+}
+
+function poolLines(pool: PoolReport, nowMs: number): string[] {
   const { decision } = pool;
   const stale = decision?.stale ? ' (older than its lease: no server may sleep)' : '';
   return [
-    `pool ${pool.name}: ${states || 'no servers'}; floor ${pool.floor}${pinned}; ${capacity}${paused}`,
+    compactLine(pool),
     decision
       ? `  decided ${ago(decision.decidedAtMs, nowMs)} ago: ${decision.reason}${stale}`
       : '  nothing decided yet: all its servers stay awake',

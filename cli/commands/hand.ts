@@ -1,5 +1,15 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { type Fleet, serverViewOf } from '../../libs/domain/mod.ts';
+import {
+  defaultOrderMs,
+  type Fleet,
+  type HandSaid,
+  type PoolVerb,
+  poolFact,
+  poolHandRefusal,
+  type ServerVerb,
+  serverFact,
+  serverHandRefusal,
+} from '../../libs/domain/mod.ts';
 import type { EventDraft } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { type BusOptions, withBus, withBusOptions } from '../busOptions.ts';
@@ -16,47 +26,26 @@ interface HandOptions extends BusOptions {
   readonly for: number;
 }
 
-/** What every fact of the operator's hand carries. */
-interface Said {
-  readonly reason: string;
-  readonly by: string;
-  readonly untilMs: number;
-}
-
-const defaultOrderMs = 3_600_000;
 const maxReasonChars = 2_000;
 
 /** The operator's hand on servers: `cordon`, `uncordon`, `wake`, `sleep` and `drill`. Each is a fact with reason and author. */
 export function registerServerHand(program: Command, cli: Cli): void {
-  const verb = (name: string, description: string, isOrder: boolean, draft: Draft) => {
+  const verb = (name: ServerVerb, description: string, isOrder: boolean) => {
     const command = program.command(`${name} <servers...>`).description(description);
     if (isOrder)
       command.option('--for <duration>', 'how long it holds, such as 30m', duration, defaultOrderMs);
     withHandOptions(command).action((servers: string[], options: HandOptions) =>
-      publish(cli, options, (fleet, said) => servers.map((server) => draft(known(fleet, server), said))),
+      publish(cli, options, (fleet, said) =>
+        servers.map((server) =>
+          serverFact(name, allowed(server, serverHandRefusal(fleet, name, server)), said),
+        ),
+      ),
     );
   };
-  verb('cordon', 'send a server no new requests, and leave its power alone', false, (server, said) => ({
-    type: 'ServerCordoned',
-    data: { server, reason: said.reason, by: said.by },
-  }));
-  verb('uncordon', 'end the cordon of a server', false, (server, said) => ({
-    type: 'ServerUncordoned',
-    data: { server, reason: said.reason, by: said.by },
-  }));
-  verb('wake', 'keep a server awake for a while, whatever is decided', true, (server, said) => ({
-    type: 'WakeOrdered',
-    data: { server, ...said },
-  }));
-  verb(
-    'sleep',
-    'let a server sleep for a while, as far as the floor and every check allow',
-    true,
-    (server, said) => ({
-      type: 'SleepOrdered',
-      data: { server, ...said },
-    }),
-  );
+  verb('cordon', 'send a server no new requests, and leave its power alone', false);
+  verb('uncordon', 'end the cordon of a server', false);
+  verb('wake', 'keep a server awake for a while, whatever is decided', true);
+  verb('sleep', 'let a server sleep for a while, as far as the floor and every check allow', true);
   const drill = program
     .command('drill')
     .description('wake a sleeping server, see that it serves, and put it back')
@@ -64,67 +53,60 @@ export function registerServerHand(program: Command, cli: Cli): void {
     .option('--for <duration>', 'how long the request stands, such as 30m', duration, defaultOrderMs);
   withHandOptions(drill).action((options: HandOptions) =>
     publish(cli, options, (fleet, said) =>
-      sleepersOf(fleet, options.server).map((server) => ({
-        type: 'DrillRequested',
-        data: { server, ...said },
-      })),
+      sleepersOf(fleet, options.server).map((server) => serverFact('drill', server, said)),
     ),
   );
 }
 
 /** The operator's hand on pools: `pin`, `unpin`, `pause` and `resume`. */
 export function registerPoolHand(program: Command, cli: Cli): void {
-  const verb = (
-    command: Command,
-    draft: (pool: string, said: Omit<Said, 'untilMs'>, count: number) => EventDraft,
-  ) =>
+  const verb = (name: PoolVerb, command: Command) =>
     withHandOptions(command.option('--pool <name>', 'which; may be left out when there is only one')).action(
       (...args: unknown[]) => {
         const count = typeof args[0] === 'number' ? args[0] : 0;
         const options = args.at(-2) as HandOptions;
-        return publish(cli, options, (fleet, { reason, by }) => [
-          draft(poolOf(fleet, options.pool), { reason, by }, count),
+        return publish(cli, options, (fleet, said) => [
+          poolFact(name, poolOf(fleet, options.pool), said, count),
         ]);
       },
     );
+  const pin = program
+    .command('pin')
+    .description('keep at least so many servers of a pool awake, until it is unpinned')
+    .argument('<servers>', 'how many', wholeNumber);
+  verb('pin', pin);
+  verb('unpin', program.command('unpin').description('end the pin of a pool'));
   verb(
-    program
-      .command('pin')
-      .description('keep at least so many servers of a pool awake, until it is unpinned')
-      .argument('<servers>', 'how many', wholeNumber),
-    (pool, said, servers) => ({ type: 'TargetPinned', data: { pool, servers, ...said } }),
-  );
-  verb(program.command('unpin').description('end the pin of a pool'), (pool, said) => ({
-    type: 'TargetUnpinned',
-    data: { pool, ...said },
-  }));
-  verb(
+    'pause',
     program.command('pause').description('put no server of a pool to sleep, until it is resumed'),
-    (pool, said) => ({
-      type: 'PlannerPaused',
-      data: { pool, ...said },
-    }),
   );
-  verb(program.command('resume').description('end the pause of a pool'), (pool, said) => ({
-    type: 'PlannerResumed',
-    data: { pool, ...said },
-  }));
+  verb('resume', program.command('resume').description('end the pause of a pool'));
 }
 
-type Draft = (server: string, said: Said) => EventDraft;
+const examplesOf: Readonly<Record<string, string>> = {
+  cordon: "nemuri cordon web-1 --reason 'new disk'",
+  uncordon: 'nemuri uncordon web-1',
+  wake: "nemuri wake web-1 web-2 --for 2h --reason 'the sale begins'",
+  sleep: 'nemuri sleep web-3 --for 30m',
+  drill: 'nemuri drill\n  nemuri drill --server web-3',
+  pin: "nemuri pin 4 --pool web --reason 'load test'",
+  unpin: 'nemuri unpin --pool web',
+  pause: "nemuri pause --reason 'maintenance of the switch'",
+  resume: 'nemuri resume',
+};
 
 function withHandOptions(command: Command): Command {
   return withBusOptions(
     command
       .option('--reason <text>', 'why, for the history', reason, 'by hand')
       .option('--by <name>', 'who; default: the user of this shell', reason),
-  );
+  ).addHelpText('after', `\nExamples:\n  ${examplesOf[command.name()]}`);
 }
 
 async function publish(
   cli: Cli,
   options: HandOptions,
-  draftsOf: (fleet: Fleet, said: Said) => readonly EventDraft[],
+  draftsOf: (fleet: Fleet, said: HandSaid) => readonly EventDraft[],
 ): Promise<void> {
   await withBus(cli, options, (bus) =>
     withFleet(cli, options, bus, async ({ fleet }) => {
@@ -148,10 +130,10 @@ async function publish(
   );
 }
 
-/** @throws CliError (1) when the fleet has no such server. */
-function known(fleet: Fleet, server: string): string {
-  if (serverViewOf(fleet, server)) return server;
-  throw new CliError(1, `there is no server ${server}; there are ${Object.keys(fleet.servers).join(', ')}`);
+/** The name, unless something speaks against it. @throws CliError (1). */
+function allowed(name: string, refusal: string | undefined): string {
+  if (refusal === undefined) return name;
+  throw new CliError(1, refusal);
 }
 
 /** @throws CliError (1) when the fleet has no such pool, or several and none is named. */
@@ -159,19 +141,14 @@ function poolOf(fleet: Fleet, pool: string | undefined): string {
   const names = Object.keys(fleet.pools);
   const [only] = names;
   if (pool === undefined && names.length === 1 && only !== undefined) return only;
-  if (pool !== undefined && names.includes(pool)) return pool;
-  const problem = pool === undefined ? 'which pool? say --pool NAME' : `there is no pool ${pool}`;
-  throw new CliError(1, `${problem}; there are ${names.join(', ')}`);
+  if (pool !== undefined) return allowed(pool, poolHandRefusal(fleet, pool));
+  throw new CliError(1, `which pool? say --pool NAME; there are ${names.join(', ')}`);
 }
 
 /** The server named, or of each pool the one that has slept longest. @throws CliError (1) when none sleeps. */
 function sleepersOf(fleet: Fleet, server: string | undefined): string[] {
   const asleep = Object.values(fleet.servers).filter(({ lifecycle }) => lifecycle === 'asleep');
-  if (server !== undefined) {
-    const { lifecycle } = fleet.servers[known(fleet, server)] ?? {};
-    if (lifecycle !== 'asleep') throw new CliError(1, `${server} is not asleep but ${lifecycle}`);
-    return [server];
-  }
+  if (server !== undefined) return [allowed(server, serverHandRefusal(fleet, 'drill', server))];
   const longest = Object.keys(fleet.pools).flatMap((pool) => {
     const [first] = asleep.filter((state) => state.pool === pool).sort((a, b) => a.sinceMs - b.sinceMs);
     return first ? [first.name] : [];

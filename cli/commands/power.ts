@@ -1,9 +1,8 @@
-import { fork } from 'node:child_process';
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { PowerTestJob, PowerTestMessage, PowerTestStep } from '../../libs/runtime/powerTest.ts';
 import { type Cli, CliError, oneLine } from '../cli.ts';
 import { loadConfig } from '../configFile.ts';
+import { runPowerJob } from '../serviceJob.ts';
 
 interface TestOptions {
   readonly config: string;
@@ -67,38 +66,12 @@ function stepLine({ step, rung, driver, ok, elapsedMs, detail }: PowerTestStep):
   return `${ok ? 'ok  ' : 'FAIL'}  ${by.padEnd(15)} ${verbs[step].padEnd(14)} ${detail}${took}`;
 }
 
-/** Only the power service reads secrets: the test runs in a process of its. */
 async function runTest(cli: Cli, job: PowerTestJob, onStep: (step: PowerTestStep) => void): Promise<boolean> {
-  const script = join(cli.distDir, 'services', 'power', 'testCycle.js');
-  const child = fork(script, {
-    env: { ...cli.env },
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    detached: true,
+  let ok = false;
+  await runPowerJob<PowerTestMessage>(cli, 'testCycle.js', job, (message) => {
+    if (message.kind === 'step') return onStep(message.step);
+    ok = message.ok;
+    if (message.problem !== undefined) cli.err(oneLine(`nemuri: ${message.problem}`));
   });
-  let said = '';
-  child.stderr?.on('data', (chunk) => {
-    said = `${said}${chunk}`.slice(-2_000);
-  });
-  const onAbort = () => child.kill('SIGTERM');
-  cli.signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await new Promise<boolean>((resolve, reject) => {
-      let ok: boolean | undefined;
-      child.on('message', (message: PowerTestMessage) => {
-        if (message.kind === 'step') onStep(message.step);
-        else {
-          ok = message.ok;
-          if (message.problem !== undefined) cli.err(oneLine(`nemuri: ${message.problem}`));
-        }
-      });
-      child.once('error', (error) => reject(new CliError(2, `the test can't be run: ${error.message}`)));
-      child.once('close', () => {
-        if (ok === undefined) reject(new CliError(2, `the test ended before its end: ${oneLine(said)}`));
-        else resolve(ok);
-      });
-      child.send(job);
-    });
-  } finally {
-    cli.signal.removeEventListener('abort', onAbort);
-  }
+  return ok;
 }

@@ -1,132 +1,45 @@
-import { fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { connectJetStreamBus } from '../../libs/bus/mod.ts';
-import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
-import { parseConfig } from '../../libs/runtime/config.ts';
-import { ensureNatsServer, startNatsServer } from '../../libs/runtime/natsServer.ts';
-import { endProcess } from '../../libs/runtime/supervisor.ts';
 
 /**
- * `npm run bench:health`: one health service probes many servers on a real bus. What does it cost, and is any probe
- * late? The last line on stdout is the report as one JSON object.
+ * `npm run bench:health -- --parts probes,failover,soak --full`: what probing 2,000 servers costs, how soon a death is
+ * noticed beside HAProxy and nginx, and whether belief agrees with the truth under faults by chance. Each part prints
+ * its own report; the last line on stdout is all of them as one JSON object.
  */
 
 const { values } = parseArgs({
   options: {
-    servers: { type: 'string', default: '2000' },
-    seconds: { type: 'string', default: '20' },
-    'interval-ms': { type: 'string', default: '2000' },
+    parts: { type: 'string', default: 'probes,failover,soak' },
+    /** 1,000 faults in the soak and 20 deaths of each kind instead of 100 and 3. */
+    full: { type: 'boolean', default: false },
   },
 });
-const servers = Number(values.servers);
-const seconds = Number(values.seconds);
-const intervalMs = Number(values['interval-ms']);
-const say = (line: string) => void process.stderr.write(`${line}\n`);
+const parts: Readonly<Record<string, readonly [script: string, args: readonly string[]]>> = {
+  probes: ['probes.js', []],
+  failover: ['failover.js', ['--rounds', values.full ? '20' : '3']],
+  soak: ['../healthSoak/main.js', ['--faults', values.full ? '1000' : '100']],
+};
 
-/** Linux: clock ticks of user and system time; there are 100 in a second. */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-/** Every address of 127.0.0.0/8 is this machine: so many servers behind one socket. */
-function addressOf(index: number): string {
-  return `127.${1 + Math.floor(index / 62_500)}.${Math.floor(index / 250) % 250}.${(index % 250) + 1}`;
-}
-
-function configText(port: number): string {
-  const entries = Array.from({ length: servers }, (_, index) => {
-    const url = `http://${addressOf(index)}:${port}`;
-    return `  s${index + 1}: { pool: web, url: "${url}", capacityRps: 100 }`;
+async function runPart(name: string): Promise<unknown> {
+  const part = parts[name];
+  if (!part) throw new Error(`--parts must be of ${Object.keys(parts).join(', ')} (got "${name}")`);
+  const [script, args] = part;
+  const child = spawn(process.execPath, [resolve(import.meta.dirname, script), ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
-  return `version: 1
-pools: { web: { healthCheck: { intervalMs: ${intervalMs} } } }
-servers:
-${entries.join('\n')}
-`;
+  let out = '';
+  child.stdout.on('data', (chunk) => {
+    out += chunk;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  const line = out.trim().split('\n').at(-1) ?? '';
+  if (code !== 0) process.exitCode = 1;
+  process.stderr.write(`${line}\n`);
+  return line.startsWith('{') ? JSON.parse(line) : { failed: `exit code ${code}` };
 }
 
-const folder = await mkdtemp(join(tmpdir(), 'nemuri-bench-'));
-const origin = createServer((_request, response) => response.end('ok'));
-origin.listen(0, '0.0.0.0', 8_192);
-await new Promise((done) => origin.once('listening', done));
-const address = origin.address();
-const port = typeof address === 'object' && address ? address.port : 0;
-const binary = await ensureNatsServer({ log: say });
-const nats = await startNatsServer({ binary, storeDir: folder });
-const bus = await connectJetStreamBus({ servers: nats.url, source: '/nemuri/bench', name: 'bench' });
-const config = parseConfig(configText(port), { file: 'bench.yaml' });
-if (!config.ok) throw new Error('the configuration of the benchmark is not valid');
-await bus.publish({ type: 'FleetConfigured', data: { config: config.config, origin: 'bench' } });
-const health = fork(resolve(import.meta.dirname, '../../services/health/main.js'), {
-  env: {
-    ...process.env,
-    NEMURI_NATS_URL: nats.url,
-    NEMURI_ADMIN_LISTEN: '127.0.0.1:0',
-    NEMURI_LOG_LEVEL: 'warn',
-  },
-  stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-});
-try {
-  const healthy = new Set<string>();
-  const samples: EventOf<'ProbesSampled'>['data'][] = [];
-  await bus.subscribe({
-    stream: 'FLEET',
-    startAt: 'beginning',
-    onEvent: (event) => {
-      if (event.type === 'ServerBecameHealthy') healthy.add(event.data.server);
-    },
-  });
-  await bus.subscribe({
-    stream: 'TELEMETRY',
-    filter: subjectFilters.probe,
-    startAt: 'new',
-    onEvent: (event) => {
-      if (event.type === 'ProbesSampled') samples.push(event.data);
-    },
-  });
-  const patience = Date.now() + 90_000;
-  while (healthy.size < servers && Date.now() < patience) await pause(100);
-  say(`${healthy.size} of ${servers} servers healthy; measuring for ${seconds} s`);
-  // The first rounds are faster: servers on their way in.
-  await pause(intervalMs * 2);
-  samples.length = 0;
-  const [cpuBefore, startedMs] = [cpuSeconds(health.pid ?? 0), performance.now()];
-  await pause(seconds * 1_000);
-  const elapsedSeconds = (performance.now() - startedMs) / 1_000;
-  const cpuShare = (cpuSeconds(health.pid ?? 0) - cpuBefore) / elapsedSeconds;
-  const sent = samples.reduce((sum, sample) => sum + sample.sent, 0);
-  const lateMaxMs = Math.max(...samples.map(({ lateMs }) => lateMs?.max ?? 0));
-  const report = {
-    benchmark: 'health: probes',
-    node: process.version,
-    cores: availableParallelism(),
-    servers,
-    intervalMs,
-    seconds: Math.round(elapsedSeconds),
-    probesPerSecond: Math.round(sent / elapsedSeconds),
-    failed: samples.reduce((sum, sample) => sum + sample.failed, 0),
-    cpuShareOfOneCore: Number(cpuShare.toFixed(3)),
-    lateMs: {
-      p99OfWorstSecond: Math.max(...samples.map(({ lateMs }) => lateMs?.p99 ?? 0)),
-      max: lateMaxMs,
-    },
-    lateShareOfInterval: Number((lateMaxMs / intervalMs).toFixed(4)),
-  };
-  process.stdout.write(`${JSON.stringify(report)}\n`);
-} finally {
-  await endProcess(health, 5_000);
-  await bus.close();
-  await nats.stop();
-  origin.closeAllConnections();
-  origin.close();
-  await rm(folder, { recursive: true, force: true });
-}
+const report: Record<string, unknown> = { benchmark: 'health' };
+for (const name of values.parts.split(',')) report[name] = await runPart(name);
+process.stdout.write(`${JSON.stringify(report)}\n`);

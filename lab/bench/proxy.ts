@@ -1,10 +1,14 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { freePort } from '../../libs/runtime/freePort.ts';
-import { cpuSecondsOf, residentKiBOf, run } from './processes.ts';
+import { barsSvg } from './bars.ts';
+import { atRate, idleMemory, type Latency, median, type Run, saturate } from './proxyLoad.ts';
 import {
+  bodyBytes,
   type Contestant,
   type Site,
   startApache,
@@ -20,9 +24,12 @@ Needs Debian's nginx, haproxy, apache2, wrk and nghttp2-client; run npm run buil
   --seconds N      one run (default 3)
   --rounds N       runs of each contestant and body (default 3)
   --connections N  keep-alive connections (default 64)
-  --bodies LIST    small (1 KiB), large (100 KiB); default both
-  --only LIST      contestants: nemuri, traced (1 % sampled), nginx, haproxy, apache; default all
-  --rps N          also: latency at this equal rate
+  --bodies LIST    small (1 KiB), large (100 KiB), streamed (100 KiB in chunks); default all
+  --only LIST      contestants: nemuri, traced (1 % sampled), full (every request), nginx, haproxy, apache;
+                   default all
+  --rps N          the equal rate of the latencies; default: half of what nemuri takes; 0: no latencies
+  --idle N         idle connections for the memory (default 9000; 0: none)
+  --plot FILE      also an SVG of the processor time
 `;
 
 const { values } = parseArgs({
@@ -30,93 +37,71 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '3' },
     rounds: { type: 'string', default: '3' },
     connections: { type: 'string', default: '64' },
-    bodies: { type: 'string', default: 'small,large' },
-    only: { type: 'string', default: 'nemuri,nginx,haproxy,apache' },
+    bodies: { type: 'string', default: Object.keys(bodyBytes).join(',') },
+    only: { type: 'string', default: 'nemuri,traced,full,nginx,haproxy,apache' },
     rps: { type: 'string' },
+    idle: { type: 'string', default: '9000' },
+    plot: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 
-interface Run {
-  readonly requests: number;
-  readonly failed: number;
-  readonly cpuMicros: number;
-  readonly requestsPerSecond: number;
-}
-
-interface Latency {
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-}
-
-const starters: Readonly<Record<string, (site: Site) => Promise<Contestant>>> = {
-  nemuri: (site) => startNemuri(site, 'nemuri'),
-  traced: (site) =>
-    startNemuri(site, 'traced', { OTEL_TRACES_EXPORTER: 'otlp', NEMURI_TRACE_SAMPLE_RATIO: '0.01' }),
-  nginx: startNginx,
-  haproxy: startHaproxy,
-  apache: startApache,
-};
-
+const seconds = Number(values.seconds);
+const rounds = Number(values.rounds);
+const connections = Number(values.connections);
 const say = (line: string) => void process.stderr.write(`${line}\n`);
+const round = (value: number) => (Number.isFinite(value) ? Math.round(value * 100) / 100 : undefined);
 
-/** As many requests as the contestant can take. */
-async function saturate(contestant: Contestant, body: string, seconds: number): Promise<Run> {
-  const url = `http://127.0.0.1:${contestant.port}/${body}`;
-  const pids = contestant.pids();
-  const before = cpuSecondsOf(pids);
-  const out = await run('wrk', ['-t1', `-c${values.connections}`, `-d${seconds}s`, url]);
-  const cpuSeconds = cpuSecondsOf(pids) - before;
-  const requests = Number(/(\d+) requests in/.exec(out)?.[1] ?? 0);
-  const errors = /Non-2xx or 3xx responses: (\d+)/.exec(out)?.[1] ?? '0';
+/** @param collectorPort where spans are sent. */
+function starters(collectorPort: number): Readonly<Record<string, (site: Site) => Promise<Contestant>>> {
+  const tracing = (ratio: string) => ({
+    OTEL_TRACES_EXPORTER: 'otlp',
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collectorPort}`,
+    NEMURI_TRACE_SAMPLE_RATIO: ratio,
+  });
   return {
-    requests,
-    failed: Number(errors),
-    cpuMicros: (cpuSeconds / requests) * 1e6,
-    requestsPerSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(out)?.[1] ?? 0),
+    nemuri: (site) => startNemuri(site, 'nemuri'),
+    traced: (site) => startNemuri(site, 'traced', tracing('0.01')),
+    full: (site) => startNemuri(site, 'full', tracing('1')),
+    nginx: startNginx,
+    haproxy: startHaproxy,
+    apache: startApache,
   };
 }
 
-/** The times that requests take when all contestants get the same number of them. */
-async function atRate(contestant: Contestant, site: Site, seconds: number, rps: number): Promise<Latency> {
-  const log = join(site.folder, `${contestant.name}-latency.log`);
-  const clients = Number(values.connections);
-  const url = `http://127.0.0.1:${contestant.port}/small`;
-  const each = Math.ceil((rps * seconds) / clients);
-  const perClient = (rps / clients).toFixed(3);
-  const args = [
-    '--h1',
-    `-c${clients}`,
-    `-n${each * clients}`,
-    `--rps=${perClient}`,
-    `--log-file=${log}`,
-    url,
-  ];
-  await rm(log, { force: true });
-  await run('h2load', args);
-  const micros = (await readFile(log, 'utf8'))
-    .trim()
-    .split('\n')
-    .map((line) => Number(line.split('\t')[2]))
-    .sort((a, b) => a - b);
-  const quantile = (share: number) => (micros[Math.floor(share * (micros.length - 1))] ?? 0) / 1_000;
-  return { p50Ms: quantile(0.5), p99Ms: quantile(0.99) };
+/** Takes spans and forgets them, as a collector would. */
+async function startCollector(): Promise<{ port: number; stop(): void }> {
+  const collector = createServer((request, response) => {
+    request.resume();
+    request.once('end', () => response.setHeader('content-type', 'application/json').end('{}'));
+  });
+  collector.listen(0, '127.0.0.1');
+  await once(collector, 'listening');
+  const address = collector.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return {
+    port: address.port,
+    stop() {
+      collector.closeAllConnections();
+      collector.close();
+    },
+  };
 }
 
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? 0) + upper) / 2;
+interface Row {
+  readonly name: string;
+  readonly cpuMicros: number;
+  readonly requestsPerSecond: number;
+  readonly failed: number;
+  readonly timesNginx: number | undefined;
+  readonly timesApache: number | undefined;
 }
 
-async function compare(contestants: readonly Contestant[], body: string) {
+async function compare(contestants: readonly Contestant[], body: string): Promise<Row[]> {
   const runs = new Map(contestants.map(({ name }) => [name, [] as Run[]]));
-  const seconds = Number(values.seconds);
-  for (let round = 0; round < Number(values.rounds); round += 1) {
+  for (let turn = 0; turn < rounds; turn += 1) {
     for (const contestant of contestants) {
-      const result = await saturate(contestant, body, seconds);
-      runs.get(contestant.name)?.push(result);
+      runs.get(contestant.name)?.push(await saturate(contestant, body, seconds, connections));
     }
   }
   const micros = (name: string) => median((runs.get(name) ?? []).map(({ cpuMicros }) => cpuMicros));
@@ -124,7 +109,7 @@ async function compare(contestants: readonly Contestant[], body: string) {
     const own = runs.get(name) ?? [];
     return {
       name,
-      cpuMicros: round(micros(name)),
+      cpuMicros: round(micros(name)) ?? 0,
       requestsPerSecond: Math.round(median(own.map(({ requestsPerSecond }) => requestsPerSecond))),
       failed: own.reduce((sum, { failed }) => sum + failed, 0),
       timesNginx: round(micros(name) / micros('nginx')),
@@ -135,37 +120,78 @@ async function compare(contestants: readonly Contestant[], body: string) {
   return rows;
 }
 
-const round = (value: number) => (Number.isFinite(value) ? Math.round(value * 100) / 100 : undefined);
+/** In turns, too: medians of the quantiles. */
+async function latencies(contestants: readonly Contestant[], site: Site, rps: number) {
+  const runs = new Map(contestants.map(({ name }) => [name, [] as Latency[]]));
+  for (let turn = 0; turn < rounds; turn += 1) {
+    for (const contestant of contestants) {
+      runs.get(contestant.name)?.push(await atRate(contestant, site, seconds, rps, connections));
+    }
+  }
+  const p99Of = (name: string) => median((runs.get(name) ?? []).map(({ p99Ms }) => p99Ms));
+  const rows = [...runs].map(([name, own]) => ({
+    name,
+    p50Ms: round(median(own.map(({ p50Ms }) => p50Ms))),
+    p99Ms: round(p99Of(name)),
+    p99TimesNginx: round(p99Of(name) / p99Of('nginx')),
+  }));
+  for (const row of rows) say(`at ${rps}/s ${JSON.stringify(row)}`);
+  return { rps, rows };
+}
+
+/** What tracing costs, in per cent of the processor time without it. */
+function tracingCost(rows: readonly Row[]) {
+  const microsOf = (wanted: string) => rows.find(({ name }) => name === wanted)?.cpuMicros ?? Number.NaN;
+  const cost = (name: string) => round((microsOf(name) / microsOf('nemuri') - 1) * 100);
+  return { sampledPercent: cost('traced'), fullPercent: cost('full') };
+}
+
+async function idleConnections(contestants: readonly Contestant[], count: number) {
+  const memory: Record<string, Awaited<ReturnType<typeof idleMemory>>> = {};
+  for (const contestant of count > 0 ? contestants : []) {
+    memory[contestant.name] = await idleMemory(contestant, count);
+    say(`idle ${contestant.name} ${JSON.stringify(memory[contestant.name])}`);
+  }
+  return memory;
+}
+
+async function plot(file: string, saturated: Readonly<Record<string, readonly Row[]>>): Promise<void> {
+  const groups = Object.entries(saturated).map(([body, rows]) => ({
+    name: body,
+    bars: rows.map(({ name, cpuMicros }) => ({ name, value: cpuMicros })),
+  }));
+  await writeFile(file, barsSvg('Processor time per request', 'µs', groups, /^(nemuri|traced|full)$/));
+}
 
 async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'nemuri-bench-'));
   const originPorts = await Promise.all([freePort('127.0.0.1'), freePort('127.0.0.1')]);
   const site: Site = { folder, originPorts };
+  const collector = await startCollector();
   const running: Contestant[] = [];
   try {
     running.push(await startOrigin(site));
     const contestants: Contestant[] = [];
     for (const name of values.only.split(',')) {
-      const start = starters[name];
+      const start = starters(collector.port)[name];
       if (!start) throw new Error(`--only must name contestants (got "${name}")`);
       const contestant = await start(site);
       running.push(contestant);
       contestants.push(contestant);
-      await saturate(contestant, 'small', 1);
+      await saturate(contestant, 'small', 1, connections);
     }
-    const saturated: Record<string, unknown> = {};
+    const memory = await idleConnections(contestants, Number(values.idle));
+    const saturated: Record<string, Row[]> = {};
     for (const body of values.bodies.split(',')) saturated[body] = await compare(contestants, body);
-    const latency: Record<string, Latency> = {};
-    for (const contestant of values.rps ? contestants : []) {
-      latency[contestant.name] = await atRate(contestant, site, Number(values.seconds), Number(values.rps));
-      say(`${contestant.name} at ${values.rps}/s: ${JSON.stringify(latency[contestant.name])}`);
-    }
-    const residentKiB = Object.fromEntries(
-      contestants.map(({ name, pids }) => [name, residentKiBOf(pids())]),
-    );
-    process.stdout.write(`${JSON.stringify({ ...values, saturated, latency, residentKiB })}\n`);
+    const own = saturated.small?.find(({ name }) => name === 'nemuri')?.requestsPerSecond ?? 0;
+    const rps = values.rps === undefined ? Math.round(own / 2) : Number(values.rps);
+    const latency = rps > 0 ? await latencies(contestants, site, rps) : undefined;
+    if (values.plot !== undefined) await plot(values.plot, saturated);
+    const tracing = tracingCost(saturated.small ?? []);
+    process.stdout.write(`${JSON.stringify({ ...values, saturated, tracing, latency, memory })}\n`);
   } finally {
     await Promise.all(running.reverse().map((contestant) => contestant.stop()));
+    collector.stop();
     await rm(folder, { recursive: true, force: true });
   }
 }

@@ -21,13 +21,14 @@ export interface Site {
   readonly originPorts: readonly number[];
 }
 
-export const bodyBytes = { small: 1_024, large: 102_400 } as const;
+/** `streamed` comes in chunks, without a length. */
+export const bodyBytes = { small: 1_024, large: 102_400, streamed: 102_400 } as const;
 
 const host = '127.0.0.1';
 const stopTimeoutMs = 10_000;
 const startTimeoutMs = 30_000;
 
-async function launch(
+export async function launch(
   name: string,
   { folder }: Site,
   command: string,
@@ -43,10 +44,11 @@ async function launch(
   return { name, port, pids: () => familyOf(child.pid ?? 0), stop: () => endProcess(child, stopTimeoutMs) };
 }
 
-function nginxShell(own: string, http: string): string {
+export function nginxShell(own: string, http: string): string {
   return `daemon off; worker_processes 1; pid ${own}/pid; error_log ${own}/error.log;
 user root;
-events { worker_connections 16384; }
+worker_rlimit_nofile 19000;
+events { worker_connections 18000; }
 http {
   access_log off; keepalive_requests 100000000; keepalive_timeout 75s; sendfile on;
   client_body_temp_path ${own}/body; proxy_temp_path ${own}/proxy; fastcgi_temp_path ${own}/fcgi;
@@ -56,7 +58,7 @@ ${http}
 `;
 }
 
-const nginxArgs = (file: string) => ['-c', file, '-p', '/tmp', '-e', `${file}.log`];
+export const nginxArgs = (file: string) => ['-c', file, '-p', '/tmp', '-e', `${file}.log`];
 
 /** The web server behind all of them: nginx with files, several ports, as several servers. */
 export async function startOrigin(site: Site): Promise<Contestant> {
@@ -66,7 +68,11 @@ export async function startOrigin(site: Site): Promise<Contestant> {
   const listens = site.originPorts.map((port) => `listen ${host}:${port};`).join(' ');
   const http = (port: number) =>
     `  open_file_cache max=10; default_type text/plain;
-  server { ${listens} listen ${host}:${port}; root ${root}; }`;
+  server {
+    ${listens} listen ${host}:${port}; root ${root};
+    # What might include something has no length before it is sent.
+    location /streamed { ssi on; ssi_types *; }
+  }`;
   return launch('origin', site, 'nginx', (port, own) => nginxShell(own, http(port)), nginxArgs);
 }
 
@@ -92,7 +98,7 @@ export function startHaproxy(site: Site): Promise<Contestant> {
     .join('\n');
   const config = (port: number) => `global
   nbthread 1
-  maxconn 4096
+  maxconn 9500
 defaults
   mode http
   timeout connect 2s
@@ -149,6 +155,7 @@ ThreadLimit 128
 MaxRequestWorkers 512
 MinSpareThreads 64
 MaxSpareThreads 512
+AsyncRequestWorkerFactor 64
 KeepAlive On
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
@@ -182,7 +189,9 @@ export async function startNemuri(
   const pools = {
     web: { minServers: site.originPorts.length, healthCheck: { probe: { kind: 'http', path: '/small' } } },
   };
-  await writeFile(configFile, JSON.stringify({ version: 1, pools, servers }));
+  // Idle connections stay as long as the rivals keep theirs.
+  const proxy = { keepAliveTimeoutMs: 75_000 };
+  await writeFile(configFile, JSON.stringify({ version: 1, pools, servers, proxy }));
   let said = '';
   const stack = await startStack({
     distDir: resolve('dist'),
@@ -205,7 +214,7 @@ export async function startNemuri(
   return { name, port, pids: () => familyOf(stack.services.proxy.pid ?? 0), stop };
 }
 
-async function untilServing(port: number): Promise<void> {
+export async function untilServing(port: number): Promise<void> {
   const deadlineMs = Date.now() + startTimeoutMs;
   for (;;) {
     try {

@@ -21,6 +21,8 @@ export interface Demo {
   readonly stack: Stack;
   readonly view: DemoView;
   readonly address: string;
+  /** Where the console is. */
+  readonly console: string;
   /** What the load generator last said. */
   readonly load: LoadResult;
   readonly startedMs: number;
@@ -44,7 +46,7 @@ const stopTimeoutMs = 35_000;
 const passwordVariable = 'NEMURI_DEMO_BMC_PASSWORD';
 
 /**
- * Builds the whole: a virtual rack, nats-server, the four services, and the load. Resolves when every server is
+ * Builds the whole: a virtual rack, nats-server, the four services, the console, and the load. Resolves when every server is
  * ready and the load has begun; from there the energy counts.
  * @param distDir the folder with the built `services/` and `lab/`.
  * @param say one line for each step, for people who wait.
@@ -78,16 +80,17 @@ export async function startDemo(
       originScript,
     });
     cleanUps.push(() => rack.stop());
-    const { stack, address } = await startServices(options, rack, folder, distDir, cleanUps);
+    const { stack, address, console } = await startServices(options, rack, folder, distDir, cleanUps);
     const view = await openDemoView(stack.bus, Date.now);
     cleanUps.push(() => view.close());
+    say(`console: ${console}`);
     say('waiting until every server is ready');
     await view.whenFleet(({ servers }) => {
       const states = Object.values(servers);
       return states.length === options.servers && states.every(({ lifecycle }) => lifecycle === 'ready');
     }, AbortSignal.timeout(readyTimeoutMs));
     await untilAnswered(address, AbortSignal.timeout(readyTimeoutMs));
-    return beginDay({ options, rack, stack, view, address, distDir, cleanUps, close });
+    return beginDay({ options, rack, stack, view, address, console, distDir, cleanUps, close });
   } catch (error) {
     await close();
     throw error;
@@ -100,24 +103,31 @@ async function startServices(
   folder: string,
   distDir: string,
   cleanUps: (() => Promise<void>)[],
-): Promise<{ stack: Stack; address: string }> {
+): Promise<{ stack: Stack; address: string; console: string }> {
   const configFile = join(folder, 'nemuri.yaml');
   const config = rackConfig(rack, { ...daySettings, password: `env:${passwordVariable}` });
   await writeFile(configFile, rackConfigYaml(config));
   const logs = options.keepLogs === undefined ? undefined : createWriteStream(options.keepLogs);
   if (logs) cleanUps.push(() => new Promise((resolve) => logs.end(() => resolve())));
-  const listen = options.listen.endsWith(':0') ? `127.0.0.1:${await freePort('127.0.0.1')}` : options.listen;
+  const listen = await placeOf(options.listen);
+  const consoleListen = await placeOf(options.console);
   const stack = await startStack({
     distDir,
     configFile,
     storeDir: join(folder, 'nats'),
     listen,
+    consoleListen,
     adminListen: '127.0.0.1:0',
     env: { [passwordVariable]: rack.password, NEMURI_LOG_LEVEL: options.keepLogs ? 'info' : 'warn' },
     onLine: (source, line) => void logs?.write(`${source} ${line}\n`),
   });
   cleanUps.push(() => stack.stop());
-  return { stack, address: `http://${listen}` };
+  return { stack, address: `http://${listen}`, console: `http://${consoleListen}` };
+}
+
+/** `host:port`, a free one in place of port 0. */
+async function placeOf(listen: string): Promise<string> {
+  return listen.endsWith(':0') ? `127.0.0.1:${await freePort('127.0.0.1')}` : listen;
 }
 
 interface Day {
@@ -126,13 +136,14 @@ interface Day {
   readonly stack: Stack;
   readonly view: DemoView;
   readonly address: string;
+  readonly console: string;
   readonly distDir: string;
   readonly cleanUps: (() => Promise<void>)[];
   readonly close: () => Promise<void>;
 }
 
 function beginDay(day: Day): Demo {
-  const { options, rack, stack, view, address, distDir } = day;
+  const { options, rack, stack, view, address, console, distDir } = day;
   const capacityRps = rack.servers.reduce((sum, server) => sum + server.capacityRps, 0);
   const args = {
     url: address,
@@ -177,6 +188,7 @@ function beginDay(day: Day): Demo {
     stack,
     view,
     address,
+    console,
     get load() {
       return load;
     },

@@ -37,6 +37,7 @@ function show(demo: Demo, { seconds, json }: DemoOptions): () => void {
     elapsedSeconds: Math.min(seconds, (Date.now() - demo.startedMs) / 1_000),
     totalSeconds: seconds,
     address: demo.address,
+    console: demo.console,
     energy: demo.rack.energy(),
     failed: demo.load.failed,
     requests: demo.load.requests,
@@ -83,6 +84,7 @@ async function run(wanted: DemoOptions): Promise<void> {
   }
   // This file is dist/lab/demo/main.js: three folders down from the package.
   demo = await startDemo(wanted, resolve(import.meta.dirname, '../..'), say);
+  say(`watch it: ${demo.console}`);
   say(`one day in ${wanted.seconds} s; try it: curl -i ${demo.address}   Ctrl-C ends it with the report`);
   const stopShowing = show(demo, wanted);
   try {

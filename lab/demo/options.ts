@@ -8,6 +8,7 @@ export interface DemoOptions {
   readonly trace: string;
   readonly day: number;
   readonly listen: string;
+  readonly console: string;
   readonly keepLogs: string | undefined;
 }
 
@@ -22,6 +23,7 @@ nats-server, decisions that wake and sleep servers through Redfish, and a report
   --trace CSV     another load series (default: NASA, July 1995)
   --day N         which day of it, from 0 (default 4)
   --listen H:P    the proxy's address (default 127.0.0.1:0, a free port)
+  --console H:P   the console's address (default 127.0.0.1:0, a free port)
   --logs FILE     keep the services' logs there
   --json          no picture; the last line on stdout is the report as one JSON object
   --help
@@ -38,6 +40,7 @@ export function parseDemoOptions(args: readonly string[]): DemoOptions | 'help' 
       trace: { type: 'string', default: 'lab/traces/nasa_1995-07-01_14d_1m.csv' },
       day: { type: 'string', default: '4' },
       listen: { type: 'string', default: '127.0.0.1:0' },
+      console: { type: 'string', default: '127.0.0.1:0' },
       logs: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -51,6 +54,7 @@ export function parseDemoOptions(args: readonly string[]): DemoOptions | 'help' 
     day: whole('--day', values.day, 0, 10_000),
     trace: values.trace,
     listen: values.listen,
+    console: values.console,
     keepLogs: values.logs,
     json: values.json,
   };

@@ -7,6 +7,7 @@ export interface ScreenState {
   readonly elapsedSeconds: number;
   readonly totalSeconds: number;
   readonly address: string;
+  readonly console: string;
   readonly energy: { readonly fleetWh: number; readonly alwaysOnWh: number };
   readonly failed: number;
   readonly requests: number;
@@ -54,7 +55,14 @@ export function screenLines(state: ScreenState): string[] {
     lines.push(`${String(ago).padStart(4)} s ago  ${reason}`);
   }
   const shorten = (line: string) => line.slice(0, state.width);
-  return [shorten(heading(state)), '', ...serverLines(state), '', ...lines.map(shorten)];
+  return [
+    shorten(heading(state)),
+    shorten(`console ${state.console}`),
+    '',
+    ...serverLines(state),
+    '',
+    ...lines.map(shorten),
+  ];
 }
 
 function heading({ elapsedSeconds, totalSeconds, address, view }: ScreenState): string {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { axes, judge, type Observation, observations } from '../../libs/domain/mod.ts';
 import { renderTruthTable } from './truthTable.ts';
 
-// Made by: npm run docs:truth
+// Made by: npm run docs
 test('docs/truth-table.md is up to date', async () => {
   expect(await readFile('docs/truth-table.md', 'utf8')).toBe(renderTruthTable());
 });

@@ -59,7 +59,7 @@ export function renderTruthTable(): string {
   );
   return `# The truth table
 
-What Nemuri believes of a server by all its witnesses together, what it says, and what it does: ${count} observations in ${table.length} rows, made from \`judge\` in libs/domain/truth.ts by \`npm run docs:truth\`. \`*\` is every value; each observation is in exactly one row.
+What Nemuri believes of a server by all its witnesses together, what it says, and what it does: ${count} observations in ${table.length} rows, made from \`judge\` in libs/domain/truth.ts by \`npm run docs\`. \`*\` is every value; each observation is in exactly one row.
 
 - **belief**: \`serves\`, \`up\` (lives and does not serve), \`down\`, \`unclear\`.
 - **contradiction**: witnesses that can't all be right; confirmed after \`contradictionConfirmMs\`, it is \`ContradictionDetected\`, and \`ContradictionSettled\` when they agree again or its time is over. While it is open the server does not sleep.

@@ -20,6 +20,8 @@ export interface OpenLoopOptions {
   readonly arrivals: Iterable<number>;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  /** Told of each request once it is over; `cause` when it has failed. */
+  readonly onEnd?: (dueMs: number, latencyMs: number, cause: string | undefined) => void;
 }
 
 export interface OpenLoop {
@@ -33,7 +35,8 @@ export interface OpenLoop {
 const maxCauses = 20;
 
 /** Sends each request when it is due, whether or not those before it are answered. */
-export function runOpenLoop({ url, arrivals, timeoutMs, signal }: OpenLoopOptions): OpenLoop {
+export function runOpenLoop(options: OpenLoopOptions): OpenLoop {
+  const { url, arrivals, timeoutMs, signal, onEnd } = options;
   const dispatcher = new Agent({ connections: null, pipelining: 1, connect: { timeout: timeoutMs } });
   const latency = createLatencyHistogram();
   const causes: Record<string, number> = {};
@@ -60,16 +63,20 @@ export function runOpenLoop({ url, arrivals, timeoutMs, signal }: OpenLoopOption
   const send = async (dueMs: number) => {
     requests += 1;
     inFlight += 1;
+    let failure: string | undefined;
     maxSendLagMs = Math.max(maxSendLagMs, performance.now() - startedMs - dueMs);
     try {
       const timeout = AbortSignal.timeout(timeoutMs);
       const { statusCode, body } = await request(url, { dispatcher, signal: timeout });
       await body.dump({ limit: 64 * 1024 * 1024 });
-      if (statusCode < 200 || statusCode > 299) fail(`status ${statusCode}`);
+      if (statusCode < 200 || statusCode > 299) failure = `status ${statusCode}`;
     } catch (error) {
-      fail(messageOf(error, 120));
+      failure = messageOf(error, 120);
     }
-    latency.record(performance.now() - startedMs - dueMs);
+    if (failure !== undefined) fail(failure);
+    const latencyMs = performance.now() - startedMs - dueMs;
+    latency.record(latencyMs);
+    onEnd?.(dueMs, latencyMs, failure);
     inFlight -= 1;
     endIfDone();
   };

@@ -18,7 +18,14 @@ export interface BmcServer {
   readonly server: Server;
   /** The newest 1,000 requests, oldest first. */
   requests(): readonly BmcLogEntry[];
+  /** What it shows from now on; its connections are cut, so that everyone looks at it anew. */
+  setCertificate(tls: Tls): void;
   close(): Promise<void>;
+}
+
+interface Tls {
+  readonly certPem: string;
+  readonly keyPem: string;
 }
 
 const maxRequestBytes = 64 * 1024;
@@ -96,12 +103,7 @@ function sendFault(response: ServerResponse, fault: FaultOf<(typeof answerFaults
  * Puts a BMC behind HTTPS: bodies bounded to 64 KiB, a log of what came, and the faults of whole answers.
  * The server is not listening yet.
  */
-export function createBmcServer(
-  bmc: Bmc,
-  faults: FaultTable,
-  tls: { readonly certPem: string; readonly keyPem: string },
-  clock: () => number,
-): BmcServer {
+export function createBmcServer(bmc: Bmc, faults: FaultTable, tls: Tls, clock: () => number): BmcServer {
   const log: { -readonly [K in keyof BmcLogEntry]: BmcLogEntry[K] }[] = [];
   const note = (request: IncomingMessage, path: string) => {
     const { traceparent } = request.headers;
@@ -145,6 +147,10 @@ export function createBmcServer(
   return {
     server,
     requests: () => log.map((entry) => ({ ...entry })),
+    setCertificate({ certPem, keyPem }) {
+      server.setSecureContext({ cert: certPem, key: keyPem });
+      server.closeAllConnections();
+    },
     async close() {
       bmc.close();
       if (!server.listening) return;

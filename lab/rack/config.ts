@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { Bounds, PoolConfig, RedfishMethod } from '../../libs/events/mod.ts';
+import type { Bounds, Costs, PoolConfig, RedfishMethod } from '../../libs/events/mod.ts';
 import type { RackServer } from './rack.ts';
 
 /** What of a rack a config is made from. */
@@ -18,6 +18,7 @@ export interface RackConfigSettings {
   readonly password: string;
   readonly poolSettings?: DeepPartial<PoolConfig>;
   readonly bounds?: Partial<Bounds>;
+  readonly costs?: Partial<Costs>;
   /** More for each server's Redfish method, e.g. time-outs. */
   readonly redfish?: Partial<Omit<RedfishMethod, 'driver' | 'url' | 'username' | 'password'>>;
   readonly wakeTimeoutMs?: number;
@@ -37,6 +38,7 @@ export interface RackConfig {
   readonly pools: Readonly<Record<string, object>>;
   readonly servers: Readonly<Record<string, object>>;
   readonly bounds?: object;
+  readonly costs?: object;
 }
 
 /** The config that lets Nemuri run this rack. Pure. */
@@ -72,6 +74,7 @@ export function rackConfig(rack: RackFacts, settings: RackConfigSettings): RackC
     pools: { [pool]: { ...settings.poolSettings } },
     servers: Object.fromEntries(servers),
     ...(settings.bounds === undefined ? {} : { bounds: settings.bounds }),
+    ...(settings.costs === undefined ? {} : { costs: settings.costs }),
   };
 }
 

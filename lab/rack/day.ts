@@ -65,5 +65,7 @@ export const daySettings: Omit<RackConfigSettings, 'password'> = {
     sleepProofTimeoutMs: 5_000,
     busLostMs: 5_000,
   },
+  // Of the order of a European household's tariff and grid in 2025, so that money and CO2 are to be seen.
+  costs: { currency: 'EUR', pricePerKwh: 0.25, co2GramsPerKwh: 300 },
   redfish: { requestTimeoutMs: 3_000, gracefulOffTimeoutMs: 15_000, confirmTimeoutMs: 5_000 },
 };

@@ -42,6 +42,11 @@ export interface RackOptions {
   /** A graceful shutdown takes this long. Default 30,000. */
   readonly shutdownMs?: number;
   readonly timeScale?: number;
+  /**
+   * The process of a server's next life is started while it is off, deaf: for set-ups shorter than a process takes to
+   * start on a busy machine. Default: it is started with the set-up.
+   */
+  readonly startAhead?: boolean;
   readonly username?: string;
   /** Default: drawn at random. */
   readonly password?: string;

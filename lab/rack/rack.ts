@@ -66,6 +66,8 @@ export interface Rack {
   crashOrigin(name: string): void;
   /** Replaces the faults of a BMC; an empty list heals it. */
   setFaults(name: string, faults: readonly BmcFault[]): void;
+  /** The BMC shows another certificate; left out: its own again. */
+  setCertificate(name: string, certificate?: RackCertificate): void;
   /** The BMC restarts: its sessions are gone. */
   dropSessions(name: string): void;
   /** What reached a BMC, oldest first, at most 1,000. `timeMs` is on the rack's monotonic clock. */
@@ -134,6 +136,7 @@ async function buildPart(spec: ServerSpec, index: number, shared: Shared): Promi
     host,
     port: port + 1,
     originScript: options.originScript ?? builtOriginScript(),
+    startAhead: options.startAhead ?? false,
     beforeChange: shared.beforeChange,
     afterChange: shared.afterChange,
   });
@@ -293,6 +296,7 @@ export async function startRack(options: RackOptions): Promise<Rack> {
     pressButton: (name) => partOf(name).machine.reset('PushPowerButton'),
     crashOrigin: (name) => partOf(name).machine.crashOrigin(),
     setFaults: (name, faults) => partOf(name).faults.set(faults),
+    setCertificate: (name, other = certificate) => partOf(name).bmcServer.setCertificate(other),
     dropSessions: (name) => partOf(name).dropSessions(),
     bmcRequests: (name) => partOf(name).bmcServer.requests(),
     waitFor(name, state, timeoutMs = 10_000) {

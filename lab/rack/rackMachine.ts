@@ -34,6 +34,7 @@ export interface MachineContext {
   readonly clock: () => number;
   readonly faults: FaultTable;
   readonly originScript: string;
+  readonly startAhead: boolean;
   readonly host: string;
   readonly port: number;
   /** Called just before and just after each change of state. */
@@ -49,11 +50,12 @@ export function createRackMachine(spec: ServerSpec, context: MachineContext): Ra
   let load = idle;
   let timer: NodeJS.Timeout | undefined;
   let origin: OriginProcess | undefined;
+  /** The process of the next life. */
+  let ahead: OriginProcess | undefined;
   let isStopped = false;
   const living = new Set<OriginProcess>();
 
-  const start = () => {
-    load = idle;
+  const prepare = (): OriginProcess => {
     const listener: OriginListener = {
       onListening: () => own === origin && apply({ kind: 'originListening' }),
       onLoad(report) {
@@ -61,6 +63,7 @@ export function createRackMachine(spec: ServerSpec, context: MachineContext): Ra
       },
       onExit() {
         living.delete(own);
+        if (own === ahead) ahead = undefined;
         if (own !== origin) return;
         origin = undefined;
         load = idle;
@@ -71,8 +74,13 @@ export function createRackMachine(spec: ServerSpec, context: MachineContext): Ra
     const { name, seed, workers, serviceTimeMs, maxQueue } = spec;
     const settings = { name, seed, workers, serviceTimeMs, maxQueue, host, port, bootId: randomUUID() };
     const own = startOrigin(context.originScript, settings, listener);
-    origin = own;
     living.add(own);
+    return own;
+  };
+  const start = () => {
+    load = idle;
+    origin = ahead ?? prepare();
+    ahead = undefined;
   };
   const effects: Readonly<Record<MachineEffect, () => void>> = {
     startOrigin: start,
@@ -94,6 +102,7 @@ export function createRackMachine(spec: ServerSpec, context: MachineContext): Ra
     context.beforeChange();
     state = next;
     for (const effect of todo) effects[effect]();
+    if (state.kind === 'off' && context.startAhead && !isStopped) ahead ??= prepare();
     schedule();
     context.afterChange();
   };

@@ -46,6 +46,7 @@ const accountPath = `${rootPath}/AccountService/Accounts/1`;
 
 export const systemPath = (systemId: string) => `${rootPath}/Systems/${systemId}`;
 export const resetPath = (systemId: string) => `${systemPath(systemId)}/Actions/ComputerSystem.Reset`;
+const cardsPath = (systemId: string) => `${systemPath(systemId)}/EthernetInterfaces`;
 const actionInfoPath = (systemId: string) => `${systemPath(systemId)}/ResetActionInfo`;
 
 type Resource = Record<string, unknown>;
@@ -121,6 +122,7 @@ function computerSystem(view: BmcView): Resource {
     Boot: { BootSourceOverrideEnabled: 'Disabled', BootSourceOverrideTarget: 'None' },
     Status: powerState === 'Off' ? { State: 'Disabled', Health: 'OK' } : enabled,
     Links: { Chassis: [link(chassisPath)], ManagedBy: [link(managerPath)] },
+    EthernetInterfaces: link(cardsPath(view.systemId)),
     Actions: {
       '#ComputerSystem.Reset': {
         target: resetPath(view.systemId),
@@ -128,6 +130,19 @@ function computerSystem(view: BmcView): Resource {
         '@Redfish.ActionInfo': actionInfoPath(view.systemId),
       },
     },
+  };
+}
+
+/** Its one network card; the address is locally administered. */
+function card(view: BmcView): Resource {
+  const address = `02${view.uuid.replaceAll('-', '').slice(-10)}`.replace(/..(?!$)/g, '$&:').toUpperCase();
+  return {
+    '@odata.type': '#EthernetInterface.v1_12_0.EthernetInterface',
+    Id: '1',
+    Name: 'Ethernet Interface',
+    MACAddress: address,
+    PermanentMACAddress: address,
+    Status: enabled,
   };
 }
 
@@ -288,6 +303,11 @@ function hardware(view: BmcView): Record<string, () => Resource> {
       collection('ComputerSystemCollection', 'Computer System Collection', [systemPath(view.systemId)]),
     [systemPath(view.systemId)]: () => computerSystem(view),
     [actionInfoPath(view.systemId)]: actionInfo,
+    [cardsPath(view.systemId)]: () =>
+      collection('EthernetInterfaceCollection', 'Ethernet Interface Collection', [
+        `${cardsPath(view.systemId)}/1`,
+      ]),
+    [`${cardsPath(view.systemId)}/1`]: () => card(view),
     [`${rootPath}/Chassis`]: () => collection('ChassisCollection', 'Chassis Collection', [chassisPath]),
     [chassisPath]: () => chassis(view),
     ...(hasPower(view) ? { [`${chassisPath}/Power`]: () => power(view) } : {}),

@@ -52,7 +52,10 @@ async function recorded(options: Options, fromMs: number, nowMs: number) {
       foldInto(fleet, event);
       if (event.timeMs >= fromMs) events.push(event);
     }
-    for await (const event of bus.history('TELEMETRY', 1)) if (event.timeMs >= fromMs) events.push(event);
+    const before = await bus.sequenceAt('TELEMETRY', fromMs);
+    for await (const event of bus.history('TELEMETRY', before + 1)) {
+      if (event.timeMs >= fromMs) events.push(event);
+    }
     if (!fleet.config) throw new Error('the history holds no configuration');
     const pool = options.pool ?? Object.keys(fleet.config.pools)[0] ?? '';
     return { config: fleet.config, recording: recordingOf(events, pool, fromMs, nowMs) };

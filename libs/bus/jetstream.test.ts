@@ -2,7 +2,7 @@ import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection, nanos } from '@nats-io/transport-node';
 import type { RecordedEvent } from '../events/mod.ts';
 import { type Bus, BusClosedError, BusTimeoutError, StaleWriterError } from './bus.ts';
-import type { JetStreamBusOptions } from './jetstream.ts';
+import { inspectBus, type JetStreamBusOptions } from './jetstream.ts';
 import { type CuttableProxy, openCuttableProxy } from './testing/cuttableProxy.ts';
 import { makeNatsHarness, type NatsHarness } from './testing/natsHarness.ts';
 import { cordoned, metered, poweredOn } from './testing/samples.ts';
@@ -253,4 +253,41 @@ describe('connecting', () => {
     expect(telemetry.max_age).toBe(nanos(60_000));
     expect(telemetry.duplicate_window).toBe(nanos(60_000));
   });
+});
+
+describe('inspectBus', () => {
+  it('tells version, limits, streams and clock of the server', async () => {
+    const inspect = () =>
+      inspectBus({ servers: [harness.server.url], timeoutMs: 5_000, nowMs: () => Date.now() - 60_000 });
+    expect((await inspect()).streams).toEqual([{ name: 'FLEET' }, { name: 'TELEMETRY' }]);
+    const bus = await open();
+    await bus.publish(cordoned('s1'));
+    const facts = await inspect();
+    expect(facts).toMatchObject({
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      streams: [{ name: 'FLEET', state: { messages: 1, replicas: 1 } }, { name: 'TELEMETRY' }],
+    });
+    expect(facts.maxPayloadBytes).toBeGreaterThan(1_000_000);
+    // This side's clock is a minute late.
+    expect(Math.abs((facts.clockSkewMs ?? 0) - 60_000)).toBeLessThan(5_000);
+  });
+
+  it('rejects where nobody is', async () => {
+    const nobody = inspectBus({ servers: ['127.0.0.1:1'], timeoutMs: 1_000, nowMs: Date.now });
+    await expect(nobody).rejects.toThrow();
+  });
+});
+
+it('logs in with the user of its URL, and is told when it may not', async () => {
+  const guarded = await makeNatsHarness('authorization { user: me, password: "hunter 2" }');
+  try {
+    const url = new URL(guarded.server.url);
+    const bus = await guarded.open({ servers: `nats://me:hunter%202@${url.host}` });
+    await bus.publish(cordoned('s1'));
+    await bus.close();
+    const stranger = guarded.open({ servers: `nats://me:wrong@${url.host}` });
+    await expect(stranger).rejects.toThrow(/Authorization/);
+  } finally {
+    await guarded.close();
+  }
 });

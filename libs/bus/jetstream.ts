@@ -20,6 +20,7 @@ import { loadSnapshot, saveSnapshot } from './jetstream/snapshots.ts';
 import { ensureStreams } from './jetstream/streams.ts';
 import { malformedProblem, subscriberProblem } from './problems.ts';
 
+export { type BusFacts, type InspectOptions, inspectBus, type StreamFacts } from './jetstream/inspect.ts';
 export type { JetStreamBusOptions } from './jetstream/options.ts';
 
 /**

@@ -31,6 +31,8 @@ export interface MemoryBusOptions {
   readonly source: string;
   /** Gives each event its id; default: random UUIDs. The simulation passes a seeded one. */
   readonly newId?: () => string;
+  /** Epoch ms by which this handle dates what it publishes; default: the store's clock. */
+  readonly nowMs?: () => number;
   /** What a subscriber threw, or what else went wrong without a caller to tell it to. */
   readonly onProblem?: (problem: Error) => void;
 }
@@ -47,6 +49,7 @@ export function createMemoryBus(options: Partial<MemoryBusOptions> & MemoryStore
 export function openMemoryBus(store: MemoryStore, options: MemoryBusOptions): Bus {
   const { source, newId = randomUUID, onProblem = () => undefined } = options;
   const { clock } = store;
+  const { nowMs = clock.now } = options;
   const subscriptions = new Set<Subscription>();
   const publishing = new Set<Promise<PublishAck>>();
   const closing = new AbortController();
@@ -70,7 +73,7 @@ export function openMemoryBus(store: MemoryStore, options: MemoryBusOptions): Bu
   };
 
   const storeOne = async (event: Parameters<Bus['publish']>[0], publishOptions: PublishOptions) => {
-    const encoded = encode(event, { id: newId(), source, timeMs: clock.now() });
+    const encoded = encode(event, { id: newId(), source, timeMs: nowMs() });
     const { timeoutMs, expectedLastSubjectSequence } = publishOptions;
     await untilReachable(store, source, closing.signal, timeoutMs, encoded.subject);
     return store.append(encoded, expectedLastSubjectSequence);

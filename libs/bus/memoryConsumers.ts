@@ -1,6 +1,6 @@
 import type { MalformedEvent, RecordedEvent } from '../events/mod.ts';
 import type { DurableOptions, StartAt, SubscribeOptions, Subscription } from './bus.ts';
-import { type DurablePosition, type MemoryStore, matchesSubject } from './memoryStore.ts';
+import { type DurablePosition, type MemoryStore, matchesSubject, subjectMatcher } from './memoryStore.ts';
 import { startsPastEnd, subscriberProblem } from './problems.ts';
 import { redeliveryDelayMs } from './redelivery.ts';
 
@@ -13,7 +13,8 @@ export interface ConsumerContext {
 /** Ordered consumption: a cursor that runs to the end of the stream whenever something is stored. */
 export function subscribeMemory(context: ConsumerContext, options: SubscribeOptions): Subscription {
   const { store, source, onProblem } = context;
-  const { stream, filter } = options;
+  const { stream } = options;
+  const fits = subjectMatcher(options.filter);
   let next = firstSequenceOf(context, options.startAt, options);
   let lastSequence = 0;
   let stopped = false;
@@ -25,7 +26,7 @@ export function subscribeMemory(context: ConsumerContext, options: SubscribeOpti
       next = Math.max(next, store.firstSequence(stream));
       const message = store.read(stream, next);
       next += 1;
-      if (!message || !matchesSubject(filter, message.subject)) continue;
+      if (!message || !fits(message.subject)) continue;
       lastSequence = message.sequence;
       const { decoded } = message;
       try {

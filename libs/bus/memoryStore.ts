@@ -237,6 +237,18 @@ function streamOfSubject(subject: string): StreamName {
   throw new Error(`no stream keeps ${subject}`);
 }
 
+/** `matchesSubject` for one filter, which remembers: a subscriber meets the same few subjects again and again. */
+export function subjectMatcher(filter: string | undefined): (subject: string) => boolean {
+  const known = new Map<string, boolean>();
+  return (subject) => {
+    const before = known.get(subject);
+    if (before !== undefined) return before;
+    const matches = matchesSubject(filter, subject);
+    known.set(subject, matches);
+    return matches;
+  };
+}
+
 /** NATS subject matching: `*` is one token, `>` at the end is one or more. No filter matches all. */
 export function matchesSubject(filter: string | undefined, subject: string): boolean {
   if (filter === undefined || filter === subject) return true;

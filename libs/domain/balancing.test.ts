@@ -123,7 +123,7 @@ test('retries stay a fifth of the requests once the first ten are spent', () => 
   let budget: RetryBudget = fullRetryBudget;
   let retries = 0;
   for (let request = 0; request < 1_000; request += 1) {
-    budget = earnRetry(budget, 0.2);
+    budget = earnRetry(budget, 0.2, request);
     const after = spendRetry(budget);
     if (after) {
       budget = after;
@@ -132,4 +132,17 @@ test('retries stay a fifth of the requests once the first ten are spent', () => 
   }
   expect(retries).toBeGreaterThan(200);
   expect(retries).toBeLessThanOrEqual(211);
+});
+
+test('retries that nobody needed are saved for a server’s death, but not for long', () => {
+  let budget: RetryBudget = fullRetryBudget;
+  const at = (timeMs: number, requests: number) => {
+    for (let request = 0; request < requests; request += 1) budget = earnRetry(budget, 0.2, timeMs);
+    return budget.tokens;
+  };
+  for (let second = 0; second < 60; second += 1) at(second * 1_000, 1_000);
+  // A fifth of the requests of about the last seven seconds.
+  expect(at(60_000, 1)).toBeGreaterThan(1_000);
+  expect(at(60_000, 1)).toBeLessThan(1_600);
+  expect(at(180_000, 1)).toBeLessThan(11);
 });

@@ -149,18 +149,26 @@ export function slowStartShare(sinceReturnMs: number, slowStartMs: number): numb
 /** What is left of a pool's retries. */
 export interface RetryBudget {
   readonly tokens: number;
+  /** Epoch ms until when the tokens were let expire. */
+  readonly sinceMs: number;
 }
 
-/** Below this many requests nothing can be said of a share: so many retries are always there, and never more. */
-const mostRetries = 10;
-export const fullRetryBudget: RetryBudget = { tokens: mostRetries };
+/** Below this many requests nothing can be said of a share: so many are there at the start, and do not expire. */
+const leastRetries = 10;
+export const fullRetryBudget: RetryBudget = { tokens: leastRetries, sinceMs: 0 };
+/** Of those earned beyond, half are lost after this: the share is one of the last seconds' requests. */
+const retryHalfTimeMs = 5_000;
+const expiryStepMs = 1_000;
 
-/** A request came: it earns its share of a retry. */
-export function earnRetry({ tokens }: RetryBudget, share: number): RetryBudget {
-  return { tokens: Math.min(mostRetries, tokens + share) };
+/** A request came: it earns its share of a retry. A server's death takes all that it had in flight at once: retries are saved for that. */
+export function earnRetry(budget: RetryBudget, share: number, nowMs: number): RetryBudget {
+  const elapsedMs = nowMs - budget.sinceMs;
+  if (elapsedMs < expiryStepMs) return { tokens: budget.tokens + share, sinceMs: budget.sinceMs };
+  const kept = Math.max(0, budget.tokens - leastRetries) * 0.5 ** (elapsedMs / retryHalfTimeMs);
+  return { tokens: Math.min(budget.tokens, leastRetries) + kept + share, sinceMs: nowMs };
 }
 
 /** @returns the budget after one retry; undefined: there is none left, more would only feed the fire. */
-export function spendRetry({ tokens }: RetryBudget): RetryBudget | undefined {
-  return tokens < 1 ? undefined : { tokens: tokens - 1 };
+export function spendRetry({ tokens, sinceMs }: RetryBudget): RetryBudget | undefined {
+  return tokens < 1 ? undefined : { tokens: tokens - 1, sinceMs };
 }

@@ -5,8 +5,8 @@ import {
   isInStorm,
   isStorm,
   openContradictions,
-  withBoot,
 } from './contradictions.ts';
+import { factOfHeartbeat } from './heartbeat.ts';
 import { takesRequests } from './routing.ts';
 import { evolveServer, newServer, type ServerState } from './server.ts';
 import { sleepRefusals } from './sleepPermission.ts';
@@ -14,6 +14,7 @@ import {
   eventOf,
   fleetConfig,
   readyState,
+  sampleData,
   scriptedFleet,
   startMs,
   viewOf,
@@ -91,15 +92,38 @@ test('in a storm it gets no requests until it stands', () => {
   expect(takesRequests(open)).toBe(true);
 });
 
-test('a storm is so many boots within the window', () => {
-  const windowMs = bounds.restartStormWindowMs;
-  let boots: readonly number[] = [];
-  for (const afterMs of [0, 1_000, 2_000]) boots = withBoot(boots, startMs + afterMs, windowMs);
-  expect(isStorm(boots, bounds, startMs + 2_000)).toBe(true);
-  expect(isStorm(boots.slice(1), bounds, startMs + 2_000)).toBe(false);
-  expect(isStorm(boots, bounds, startMs + windowMs)).toBe(false);
-  for (let count = 0; count < 200; count += 1) boots = withBoot(boots, startMs + count, windowMs);
-  expect(boots.length).toBe(64);
+test('a storm of restarts: boots nobody asked for, remembered by the history, within the window', () => {
+  const boot = (server: ServerState, bootId: string, afterMs: number) =>
+    evolveServer(server, eventOf('HeartbeatStarted', { bootId }, startMs + afterMs));
+  const first = boot(newServer('s1', 'web', startMs), 'b0', 0);
+  const stormy = ['b1', 'b2', 'b3'].reduce((server, id, index) => boot(server, id, index * 1_000), first);
+  expect(first.restartsAtMs).toBeUndefined();
+  expect(isStorm(stormy, bounds, startMs + 2_000)).toBe(true);
+  expect(isStorm(stormy, bounds, startMs + bounds.restartStormWindowMs)).toBe(false);
+  expect(boot(stormy, 'b3', 3_000).restartsAtMs).toHaveLength(3);
+  const many = Array.from({ length: 200 }, (_, index) => index).reduce(
+    (server, index) => boot(server, `c${index}`, index),
+    first,
+  );
+  expect(many.restartsAtMs).toHaveLength(64);
+});
+
+test('the boot that our wake brought about is none of them, even when its first word comes after its first answer', () => {
+  const speaking = evolveServer(
+    newServer('s1', 'web', startMs),
+    eventOf('HeartbeatStarted', { bootId: 'b1' }),
+  );
+  const slept = ['ServerPoweredOn', 'ServerBecameHealthy', 'SleepRequested', 'SleepAttempted'] as const;
+  const woken = ['ServerPoweredOff', 'SleepVerified', 'WakeRequested', 'ServerPoweredOn'] as const;
+  const ready = [...slept, ...woken, 'ServerBecameHealthy' as const].reduce(
+    (server, type, index) => evolveServer(server, eventOf(type, {}, startMs + 1 + index)),
+    speaking,
+  );
+  expect(ready.lifecycle).toBe('ready');
+  const said = { ...sampleData.HeartbeatSent, bootId: 'b2' };
+  expect(factOfHeartbeat(ready, said, startMs + 99)?.type).toBe('HeartbeatStarted');
+  const spoke = evolveServer(ready, eventOf('HeartbeatStarted', { bootId: 'b2' }, startMs + 99));
+  expect([spoke.lifecycle, spoke.restartsAtMs]).toEqual(['ready', undefined]);
 });
 
 test.each<[string, number, number, boolean]>([

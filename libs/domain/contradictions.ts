@@ -89,14 +89,9 @@ export function factOfContradictions(
   return undefined;
 }
 
-/** Boots within the window, newest last; a new boot id is one. */
-export function withBoot(bootsMs: readonly number[], nowMs: number, windowMs: number): readonly number[] {
-  return [...bootsMs, nowMs].filter((timeMs) => nowMs - timeMs < windowMs).slice(-rememberedBoots);
-}
-const rememberedBoots = 64;
-
-export function isStorm(bootsMs: readonly number[], bounds: Bounds, nowMs: number): boolean {
-  const recent = bootsMs.filter((timeMs) => nowMs - timeMs < bounds.restartStormWindowMs);
+/** Has it booted so often within the window, and nobody asked for it? */
+export function isStorm({ restartsAtMs = [] }: ServerState, bounds: Bounds, nowMs: number): boolean {
+  const recent = restartsAtMs.filter((timeMs) => nowMs - timeMs < bounds.restartStormWindowMs);
   return recent.length >= bounds.restartStormBoots;
 }
 

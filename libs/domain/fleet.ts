@@ -19,6 +19,8 @@ export interface PoolState {
   readonly paused: boolean;
   /** The end of the last hour whose energy is in the history, in epoch ms. */
   readonly energyAccountedToMs?: number;
+  /** Since when the power service wakes by itself, because nobody decides. Epoch ms. */
+  readonly failAwakeSinceMs?: number;
 }
 
 /** The fleet as the history tells it: the fold of every event up to and with `sequence`. JSON all through. */
@@ -33,7 +35,7 @@ export interface Fleet {
 }
 
 /** Counts up whenever the shape of `Fleet` changes: older snapshots are then thrown away and history is replayed. */
-export const fleetSchemaVersion = 2;
+export const fleetSchemaVersion = 3;
 
 export function initialFleet(): Fleet {
   return { sequence: 0, config: undefined, configuredAtMs: 0, servers: {}, pools: {}, lastSequences: {} };
@@ -134,6 +136,12 @@ function evolvePool(pool: PoolState, event: RecordedEvent): PoolState {
         ...pool,
         energyAccountedToMs: Math.max(pool.energyAccountedToMs ?? 0, event.data.toMs),
       };
+    case 'FailAwakeStarted':
+      return { ...pool, failAwakeSinceMs: pool.failAwakeSinceMs ?? event.timeMs };
+    case 'FailAwakeEnded': {
+      const { failAwakeSinceMs: _over, ...rest } = pool;
+      return rest;
+    }
     case 'TargetPinned':
       return { ...pool, pinnedServers: event.data.servers };
     case 'TargetUnpinned': {

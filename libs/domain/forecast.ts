@@ -1,4 +1,4 @@
-import { createErrorTail, type ErrorTail, type SavedTail } from './tail.ts';
+import { createErrorTail, type ErrorTail } from './tail.ts';
 
 /**
  * What the load may be when a server that is woken now has become ready. Several simple experts look one setup time
@@ -12,6 +12,10 @@ export interface Forecast {
   readonly horizonMs: number;
   /** Takes the mean rate (requests/s) of the step that has just ended. */
   feed(rps: number): void;
+  /**
+   * What an earlier step was, known too coarsely to judge anybody by: it only teaches the shapes; null is unknown.
+   */
+  remember(rps: number | null): void;
   /** Nothing is known of `steps` steps: open forecasts are dropped, what was learned stays. */
   skip(steps: number): void;
   /** The rate that is exceeded, a setup time from now, with this probability. 0 before the first step. */
@@ -20,56 +24,6 @@ export interface Forecast {
   readonly levelRps: number;
   /** Which expert is trusted how far; shares add up to 1. For the curious and for `explain`. */
   weights(): readonly { readonly expert: string; readonly share: number }[];
-  /** All it has learned, as JSON: what `createForecast` goes on from. */
-  save(): SavedForecast;
-}
-
-/** JSON knows no NaN: null stands for it. */
-type Numbers = readonly (number | null)[];
-
-export interface SavedForecast {
-  readonly horizonMs: number;
-  readonly stepMs: number;
-  readonly steps: number;
-  readonly levels: Numbers;
-  readonly shapes: SavedShapes;
-  readonly experts: readonly { readonly loss: number; readonly judged: number; readonly tail: SavedTail }[];
-  readonly open: readonly (SavedOpen | null)[];
-  readonly now: SavedOpen | null;
-}
-
-type SavedOpen = { readonly [K in keyof Open]: Numbers };
-
-interface SavedShapes {
-  readonly fed: number;
-  readonly from: number;
-  readonly smooth: Numbers;
-  readonly sharp: Numbers;
-  readonly slow: Numbers;
-  readonly peaks: readonly SavedPeak[];
-}
-
-interface SavedPeak {
-  readonly step: number;
-  readonly held: readonly { readonly value: number; readonly step: number }[];
-}
-
-/** Of longer shapes the oldest steps are not saved: at steps of 3 s and more, none. */
-const mostSavedSteps = 200_000;
-
-function numbers(saved: Numbers): Float64Array {
-  return Float64Array.from(saved, (value) => value ?? Number.NaN);
-}
-
-function saveOpen(open: Open | undefined): SavedOpen | null {
-  if (!open) return null;
-  return { means: [...open.means], scales: [...open.scales], compared: [...open.compared] };
-}
-
-function loadOpen(saved: SavedOpen | null | undefined): Open | undefined {
-  if (!saved) return undefined;
-  const { means, scales, compared } = saved;
-  return { means: numbers(means), scales: numbers(scales), compared: numbers(compared) };
 }
 
 /** The grid of a forecast for a setup time: the step is a tenth of it, from 1 s (or `leastStepMs`) to 10 s. */
@@ -116,32 +70,22 @@ interface Expert {
 
 /** @param horizonMs the setup time that capacity must be ordered ahead; @param leastStepMs the finest step there is. */
 export function createForecast(horizonMs: number, leastStepMs = 1_000): Forecast {
-  return buildForecast(horizonMs, forecastStepMs(horizonMs, leastStepMs));
-}
-
-/** A forecast that knows what the saved one knew. */
-export function restoreForecast(saved: SavedForecast): Forecast {
-  return buildForecast(saved.horizonMs, saved.stepMs, saved);
-}
-
-function buildForecast(horizonMs: number, stepMs: number, saved?: SavedForecast): Forecast {
+  const stepMs = forecastStepMs(horizonMs, leastStepMs);
   const ahead = Math.max(1, Math.round((horizonMs + stepMs) / stepMs));
-  const levels = createLevels(stepMs, horizonMs, saved?.levels);
-  const shapes = createShapes(stepMs, ahead, levels, saved?.shapes);
+  const levels = createLevels(stepMs, horizonMs);
+  const shapes = createShapes(stepMs, ahead, levels);
   const warmUp = Math.ceil(Math.min(900_000, 3.5 * horizonMs) / stepMs);
   const names = [...levels.names, ...periods.map(({ name }) => `shape of ${name}`)];
   const experts = names.map((name, index): Expert => {
-    const known = saved?.experts[index];
-    const tail = createErrorTail({ stepMs, scaleMs, shapeMs }, known?.tail);
+    const tail = createErrorTail({ stepMs, scaleMs, shapeMs });
     const needed = index < levels.names.length ? warmUp : Math.max(warmUp, 720);
-    const { loss = 0, judged = 0 } = known ?? {};
-    return { name, tail, loss, judged, judgementsNeeded: index === 0 ? 0 : needed };
+    return { name, tail, loss: 0, judged: 0, judgementsNeeded: index === 0 ? 0 : needed };
   });
   const lossGain = 1 - Math.exp(-stepMs / comparedOverMs);
-  const open = Array.from({ length: ahead }, (_, slot) => loadOpen(saved?.open[slot]));
+  const open: (Open | undefined)[] = new Array(ahead).fill(undefined);
   const shares = new Float64Array(experts.length);
-  let now = loadOpen(saved?.now);
-  let steps = saved?.steps ?? 0;
+  let now: Open | undefined;
+  let steps = 0;
 
   const judge = (rps: number, past: Open) => {
     const base = (past.means[0] ?? 0) + 20;
@@ -187,7 +131,6 @@ function buildForecast(horizonMs: number, stepMs: number, saved?: SavedForecast)
     }
     return sum;
   };
-  if (now) trust(now.means);
 
   return {
     stepMs,
@@ -201,6 +144,12 @@ function buildForecast(horizonMs: number, stepMs: number, saved?: SavedForecast)
       now = predict();
       open[slot] = now;
       trust(now.means);
+      steps += 1;
+    },
+    remember(rps) {
+      if (rps === null) return shapes.skip(1);
+      levels.feed(rps, steps);
+      shapes.feed(rps);
       steps += 1;
     },
     skip(count) {
@@ -221,16 +170,6 @@ function buildForecast(horizonMs: number, stepMs: number, saved?: SavedForecast)
       return held ? blend((index) => held.means[index] ?? 0) : 0;
     },
     weights: () => experts.map(({ name }, index) => ({ expert: name, share: shares[index] ?? 0 })),
-    save: () => ({
-      horizonMs,
-      stepMs,
-      steps,
-      levels: levels.save(),
-      shapes: shapes.save(),
-      experts: experts.map(({ loss, judged, tail }) => ({ loss, judged, tail: tail.save() })),
-      open: open.map(saveOpen),
-      now: saveOpen(now),
-    }),
   };
 }
 
@@ -241,15 +180,14 @@ interface Levels {
   predict(horizonMs: number, steps: number): number[];
   /** The level over the window nearest to this one. */
   over(windowMs: number): number;
-  save(): Numbers;
 }
 
 /** Exponentially weighted levels over windows that double from an eighth of the setup time to most of an hour. */
-function createLevels(stepMs: number, horizonMs: number, saved: Numbers | undefined): Levels {
+function createLevels(stepMs: number, horizonMs: number): Levels {
   const windows: number[] = [];
   for (let ms = Math.max(shortestWindowMs, horizonMs / 8); ms < longestWindowMs; ms *= 2) windows.push(ms);
   const gains = windows.map((ms) => 1 - Math.exp(-stepMs / ms));
-  const levels = saved ? numbers(saved) : new Float64Array(windows.length);
+  const levels = new Float64Array(windows.length);
   const order = windows.map((_, index) => windows.length - 1 - index);
   const predictOne = (index: number, steps: number, horizon: number): number => {
     const fast = index >= 2 ? index - 2 : 0;
@@ -274,7 +212,6 @@ function createLevels(stepMs: number, horizonMs: number, saved: Numbers | undefi
       const index = windows.findIndex((ms) => ms >= windowMs);
       return levels[index === -1 ? levels.length - 1 : index] ?? 0;
     },
-    save: () => [...levels],
   };
 }
 
@@ -283,7 +220,6 @@ interface Shapes {
   skip(steps: number): void;
   /** One prediction for each of `periods`; NaN while it has not been through one. */
   predict(): number[];
-  save(): SavedShapes;
 }
 
 /**
@@ -291,21 +227,14 @@ interface Shapes {
  * phase of now. For short periods the highest such deviation from now to then counts: a job that runs each half-hour
  * is over before the forecast point has passed it, and its servers must stay until it is.
  */
-function createShapes(stepMs: number, ahead: number, levels: Levels, saved: SavedShapes | undefined): Shapes {
+function createShapes(stepMs: number, ahead: number, levels: Levels): Shapes {
   const size = Math.ceil(periodReachMs / stepMs);
   const smooth = new Float64Array(size);
   const sharp = new Float64Array(size);
   const slow = new Float64Array(size);
   const lag = Math.round(300_000 / stepMs);
-  const peaks = periods.map((_, index) => createSlidingMax(ahead, saved?.peaks[index]));
-  let fed = saved?.fed ?? 0;
-  const from = saved?.from ?? 0;
-  for (const [ring, known] of [
-    [smooth, saved?.smooth],
-    [sharp, saved?.sharp],
-    [slow, saved?.slow],
-  ] as const)
-    for (const [index, value] of (known ?? []).entries()) ring[(from + index) % size] = value ?? Number.NaN;
+  const peaks = periods.map(() => createSlidingMax(ahead));
+  let fed = 0;
   const at = (ring: Float64Array, step: number) => ring[((step % size) + size) % size] ?? 0;
 
   const deviation = (periodSteps: number, back: number, ring: Float64Array, offset: number): number => {
@@ -313,7 +242,7 @@ function createShapes(stepMs: number, ahead: number, levels: Levels, saved: Save
     let seen = 0;
     for (let turn = 1; turn <= back; turn += 1) {
       const then = fed - 1 - turn * periodSteps;
-      if (then < from || turn * periodSteps >= size) break;
+      if (then < 0 || turn * periodSteps >= size) break;
       sum += at(ring, Math.min(fed - 1, then + ahead + offset)) - at(slow, then);
       seen += 1;
     }
@@ -338,7 +267,7 @@ function createShapes(stepMs: number, ahead: number, levels: Levels, saved: Save
     predict: () =>
       periods.map(({ periodMs, back, peak }, index) => {
         const periodSteps = Math.round(periodMs / stepMs);
-        if (fed - from <= periodSteps) return Number.NaN;
+        if (fed <= periodSteps) return Number.NaN;
         const base = levels.over(1_000_000);
         const change = peak
           ? deviation(periodSteps, back, sharp, 0)
@@ -346,27 +275,13 @@ function createShapes(stepMs: number, ahead: number, levels: Levels, saved: Save
         const highest = peak ? (peaks[index]?.push(change) ?? change) : change;
         return Math.max(base * leastShareOfLevel, base + highest);
       }),
-    save() {
-      const count = Math.min(fed - from, size, mostSavedSteps);
-      const first = fed - count;
-      const part = (ring: Float64Array) =>
-        Array.from({ length: count }, (_, index) => at(ring, first + index));
-      return {
-        fed,
-        from: first,
-        smooth: part(smooth),
-        sharp: part(sharp),
-        slow: part(slow),
-        peaks: peaks.map((peak) => peak.save()),
-      };
-    },
   };
 }
 
 /** The highest of the last `length` values pushed. */
-function createSlidingMax(length: number, saved: SavedPeak | undefined) {
-  const held = [...(saved?.held ?? [])];
-  let step = saved?.step ?? 0;
+function createSlidingMax(length: number) {
+  const held: { readonly value: number; readonly step: number }[] = [];
+  let step = 0;
   return {
     push(value: number): number {
       while (held.length > 0 && (held.at(-1)?.value ?? 0) <= value) held.pop();
@@ -375,6 +290,5 @@ function createSlidingMax(length: number, saved: SavedPeak | undefined) {
       step += 1;
       return held[0]?.value ?? value;
     },
-    save: (): SavedPeak => ({ step, held: [...held] }),
   };
 }

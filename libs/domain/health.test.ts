@@ -35,33 +35,57 @@ describe('probePurpose', () => {
 
 test('the interval is jittered about its middle, and short for what returns', () => {
   const exact = { ...check, intervalMs: 1_000, fastIntervalMs: 100, jitter: 0.2 };
-  expect([0, 0.5, 1].map((jitter) => probeDelayMs(exact, 'serve', jitter))).toEqual([900, 1_000, 1_100]);
-  expect(probeDelayMs(exact, 'return', 0.5)).toBe(100);
-  expect(probeDelayMs(exact, 'sleepProof', 0.5)).toBe(100);
+  expect([0, 0.5, 1].map((jitter) => probeDelayMs(exact, 'serve', noProbes, jitter))).toEqual([
+    900, 1_000, 1_100,
+  ]);
+  expect(probeDelayMs(exact, 'return', noProbes, 0.5)).toBe(100);
+  expect(probeDelayMs(exact, 'sleepProof', noProbes, 0.5)).toBe(100);
+  expect(probeDelayMs(exact, 'serve', { good: 0, bad: 1 }, 0.5)).toBe(100);
+  expect(probeDelayMs(exact, 'watch', { good: 0, bad: 9 }, 0.5)).toBe(1_000);
 });
 
 describe('factOfProbes', () => {
   const good = (count: number) => ({ good: count, bad: 0 });
   const bad = (count: number) => ({ good: 0, bad: count });
+  const { bounds } = fleetConfig();
+  const factOf = (server: ServerState, count: ReturnType<typeof good>) =>
+    factOfProbes(server, count, check, bounds, startMs);
 
   test('healthy after `rise`, unhealthy after `fall`, and each only once', () => {
     const sick: ServerState = { ...ready, health: 'unhealthy' };
-    expect(factOfProbes(sick, good(check.rise - 1), check)).toBeUndefined();
-    expect(factOfProbes(sick, good(check.rise), check)?.type).toBe('ServerBecameHealthy');
-    expect(factOfProbes(ready, good(99), check)).toBeUndefined();
-    expect(factOfProbes(ready, bad(check.fall - 1), check)).toBeUndefined();
-    expect(factOfProbes(ready, bad(check.fall), check)).toEqual({
+    expect(factOf(sick, good(check.rise - 1))).toBeUndefined();
+    expect(factOf(sick, good(check.rise))?.type).toBe('ServerBecameHealthy');
+    expect(factOf(ready, good(99))).toBeUndefined();
+    expect(factOf(ready, bad(check.fall - 1))).toBeUndefined();
+    expect(factOf(ready, bad(check.fall))).toEqual({
       type: 'ServerBecameUnhealthy',
       consecutive: check.fall,
     });
-    expect(factOfProbes(sick, bad(99), check)).toBeUndefined();
+    expect(factOf(sick, bad(99))).toBeUndefined();
   });
 
   test('what wakes is not unhealthy: it is not up yet', () => {
-    expect(factOfProbes(base, bad(99), check)).toBeUndefined();
-    expect(factOfProbes({ ...ready, lifecycle: 'draining' }, bad(99), check)?.type).toBe(
-      'ServerBecameUnhealthy',
-    );
+    expect(factOf(base, bad(99))).toBeUndefined();
+    expect(factOf({ ...ready, lifecycle: 'draining' }, bad(99))?.type).toBe('ServerBecameUnhealthy');
+  });
+
+  const ejected: ServerState = { ...ready, ejectedUntilMs: startMs + 1 };
+  const lifted = (agoMs: number) => ({ ...ejected, ejectionLiftedAtMs: startMs - agoMs });
+  test.each<[string, ServerState, ReturnType<typeof good>, string | undefined]>([
+    ['lifted when it answers well', ejected, good(check.rise), 'EjectionLifted'],
+    ['not lifted too soon', ejected, good(check.rise - 1), undefined],
+    ['over by itself', { ...ejected, ejectedUntilMs: startMs }, good(99), undefined],
+    ['unhealthy first', ejected, bad(check.fall), 'ServerBecameUnhealthy'],
+    ['then confirmed', { ...ejected, health: 'unhealthy' }, bad(check.fall + 1), 'EjectionConfirmed'],
+    [
+      'ejected again after a lift: it runs its time',
+      lifted(bounds.contradictionSettleMs - 1),
+      good(99),
+      undefined,
+    ],
+    ['ejected again much later', lifted(bounds.contradictionSettleMs), good(99), 'EjectionLifted'],
+  ])('an ejection: %s', (_what, server, count, expected) => {
+    expect(factOf(server, count)?.type).toBe(expected);
   });
 });
 

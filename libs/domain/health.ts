@@ -38,30 +38,53 @@ export function probePurpose(server: ServerState, nowMs: number): ProbePurpose {
   }
 }
 
-/** Time until the next probe in ms; jitter in 0..1 is drawn by the caller, so that 2,000 servers do not beat as one. */
-export function probeDelayMs(check: HealthCheckConfig, purpose: ProbePurpose, jitter: number): number {
-  const intervalMs = purpose === 'serve' || purpose === 'watch' ? check.intervalMs : check.fastIntervalMs;
+/**
+ * Time until the next probe in ms; jitter in 0..1 is drawn by the caller, so that 2,000 servers do not beat as one. A
+ * server in doubt (its last probe was bad) is asked again fast.
+ */
+export function probeDelayMs(
+  check: HealthCheckConfig,
+  purpose: ProbePurpose,
+  count: ProbeCount,
+  jitter: number,
+): number {
+  const isCalm = purpose === 'watch' || (purpose === 'serve' && count.bad === 0);
+  const intervalMs = isCalm ? check.intervalMs : Math.min(check.intervalMs, check.fastIntervalMs);
   return intervalMs * (1 - check.jitter / 2 + check.jitter * jitter);
 }
 
-export type HealthFact =
-  | { readonly type: 'ServerBecameHealthy'; readonly consecutive: number }
-  | { readonly type: 'ServerBecameUnhealthy'; readonly consecutive: number };
+export type HealthFact = {
+  readonly type: 'ServerBecameHealthy' | 'ServerBecameUnhealthy' | 'EjectionLifted' | 'EjectionConfirmed';
+  readonly consecutive: number;
+};
 
-/** What the count says that the fleet does not know yet. A server that wakes is not unhealthy: it is not up yet. */
+/**
+ * What the count says that the fleet does not know yet. A server that wakes is not unhealthy: it is not up yet. An
+ * ejection by a proxy is confirmed, or lifted; one that comes again within `contradictionSettleMs` of a lift runs its
+ * time, so that proxy and probes who disagree do not send it to and fro.
+ */
 export function factOfProbes(
   server: ServerState,
   count: ProbeCount,
   check: HealthCheckConfig,
+  { contradictionSettleMs }: Pick<Bounds, 'contradictionSettleMs'>,
+  nowMs: number,
 ): HealthFact | undefined {
-  if (count.good >= check.rise && server.health !== 'healthy') {
+  const { health, ejectedUntilMs, ejectionLiftedAtMs } = server;
+  if (count.good >= check.rise && health !== 'healthy') {
     return { type: 'ServerBecameHealthy', consecutive: count.good };
   }
   const shouldServe = server.lifecycle === 'ready' || server.lifecycle === 'draining';
-  if (shouldServe && count.bad >= check.fall && server.health !== 'unhealthy') {
+  if (!shouldServe) return undefined;
+  if (count.bad >= check.fall && health !== 'unhealthy') {
     return { type: 'ServerBecameUnhealthy', consecutive: count.bad };
   }
-  return undefined;
+  if (ejectedUntilMs === undefined || nowMs >= ejectedUntilMs) return undefined;
+  if (count.bad >= check.fall) return { type: 'EjectionConfirmed', consecutive: count.bad };
+  const isAgain = ejectionLiftedAtMs !== undefined && nowMs - ejectionLiftedAtMs < contradictionSettleMs;
+  return count.good >= check.rise && !isAgain
+    ? { type: 'EjectionLifted', consecutive: count.good }
+    : undefined;
 }
 
 export type SleepProof = { readonly type: 'SleepVerified' | 'SleepContradicted' } | undefined;

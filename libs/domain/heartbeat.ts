@@ -66,8 +66,12 @@ export function factOfHeartbeat(
   const known = server.heartbeat;
   const { bootId } = beat;
   const boot = bootId === undefined ? {} : { bootId };
-  const isNewBoot = bootId !== undefined && known?.bootId !== undefined && known.bootId !== bootId;
-  if (isNewBoot && shouldServe(server)) {
+  if (
+    known?.bootId !== undefined &&
+    bootId !== undefined &&
+    isUnaskedBoot(server, bootId) &&
+    shouldServe(server)
+  ) {
     return { type: 'ServerRebooted', previousBootId: known.bootId, bootId, ...sayingOf(beat) };
   }
   if (!known?.speaking || (bootId !== undefined && known.bootId !== bootId)) {
@@ -91,6 +95,21 @@ export function factOfSilence(
   return missed ? { type: 'HeartbeatLost', silentMs } : undefined;
 }
 
+/** Is this another boot than the one we know of, and not the one that our wake brought about? */
+function isUnaskedBoot({ heartbeat, wake, readyAtMs }: ServerState, bootId: string | undefined): boolean {
+  if (!heartbeat?.bootId || !bootId || heartbeat.bootId === bootId || wake) return false;
+  // Silent since before it was ready: it slept, was woken, and a probe was quicker than its first word.
+  return heartbeat.speaking || heartbeat.sinceMs >= (readyAtMs ?? 0);
+}
+
+/** Boots nobody asked for, newest last, remembered as far as it takes to see a storm of them. */
+function withRestart(server: ServerState, bootId: string | undefined, nowMs: number): ServerState {
+  if (!isUnaskedBoot(server, bootId)) return server;
+  return { ...server, restartsAtMs: [...(server.restartsAtMs ?? []), nowMs].slice(-rememberedRestarts) };
+}
+/** `restartStormBoots` is configured to at most 60. */
+const rememberedRestarts = 64;
+
 function shouldServe({ lifecycle }: ServerState): boolean {
   return lifecycle === 'ready' || lifecycle === 'draining';
 }
@@ -108,7 +127,9 @@ export function evolveHeartbeat(server: ServerState, event: RecordedEvent): Serv
     case 'ServerRebooted': {
       const bootId = event.data.bootId ?? server.heartbeat?.bootId;
       const booted = bootId !== server.heartbeat?.bootId;
-      const known = booted ? withoutAnnouncement(server) : server;
+      const known = booted
+        ? withoutAnnouncement(withRestart(server, event.data.bootId, event.timeMs))
+        : server;
       return { ...known, heartbeat: speaking(server.heartbeat, event.data, bootId, event.timeMs) };
     }
     case 'ServerWished': {

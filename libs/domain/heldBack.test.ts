@@ -105,6 +105,24 @@ test('awake for too short, and the wear budget', () => {
   ]);
 });
 
+test('a hung server that was power-cycled often enough', () => {
+  const hung = { ...readyState, health: 'unhealthy', unhealthySinceMs: startMs } as const;
+  const often = { ...hung, mendedAtMs: [nowMs - 3, nowMs - 2, nowMs - 1] };
+  expect(held(fleetOf({ s1: often, s2: readyState }, ['s1', 's2'], {}))).toEqual(['maxMendsPerDay s1']);
+  const others = [
+    hung,
+    { ...often, unhealthySinceMs: nowMs },
+    { ...often, powerState: 'unknown' },
+    { ...often, mendedAtMs: [nowMs - 1] },
+  ] as const;
+  for (const s1 of others) expect(held(fleetOf({ s1, s2: readyState }, ['s1', 's2'], {}))).toEqual([]);
+});
+
+test('a server that could not be switched off, until its next try', () => {
+  const stubborn = { ...readyState, failedSleeps: { count: 1, lastAtMs: nowMs } };
+  expect(held(fleetOf({ s1: stubborn, s2: readyState }, ['s2'], {}))).toEqual(['quarantineMs s1']);
+});
+
 test('the fold counts the commands', () => {
   const { fleet, fact } = scriptedFleet();
   fact('WakeRequested', {});

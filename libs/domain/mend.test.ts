@@ -87,6 +87,59 @@ test('is forced off only where that is allowed, then woken', () => {
   expect(plan(alone({ ...stopping, powerState: 'off' }))).toMatchObject([{ kind: 'requestWake' }]);
 });
 
+describe('behind an agent or an ssh that hangs with the machine', () => {
+  const redfish = {
+    driver: 'redfish',
+    url: 'https://bmc.test',
+    username: 'nemuri',
+    password: 'env:P',
+    allowForceOff: true,
+  };
+  const pdu = { driver: 'pdu', host: 'pdu', community: 'env:P', outletOid: '1.3.6', allowSleep: true };
+  const agent = { driver: 'agent' };
+  const ssh = {
+    driver: 'ssh',
+    host: 'h',
+    username: 'u',
+    keyFile: '/k',
+    knownHostsFile: '/k',
+    sleepCommand: 'off',
+  };
+  const steps = (power: readonly object[]) => {
+    const told: string[] = [];
+    for (let attempt = 1; attempt < 10; attempt += 1) {
+      const sleep = { ...mending, attempt, attemptFailed: true, attemptedAtMs: nowMs - 60 * minuteMs };
+      const stopping = { ...hung, lifecycle: 'stopping', mendedAtMs: [nowMs], sleep } as const;
+      const [action] = plan(alone(stopping, { server: { power } }));
+      if (action?.kind !== 'attemptSleep') return [...told, action?.kind];
+      told.push(`${action.rung}${action.forced ? ' forced' : ''}`);
+    }
+    return told;
+  };
+
+  test.each<[string, readonly object[], (string | undefined)[]]>([
+    ['a BMC is asked, then cuts', [agent, redfish], ['1', '1 forced', 'cancelSleep']],
+    [
+      'what may not be forced is asked only',
+      [ssh, { ...redfish, allowForceOff: false }],
+      ['1', '1', 'cancelSleep'],
+    ],
+    [
+      'an outlet is cut last',
+      [agent, ssh, redfish, { ...pdu, allowForceOff: true }],
+      ['1', '2', '2 forced', '3 forced', 'cancelSleep'],
+    ],
+    [
+      'an outlet is not cut where that is not allowed',
+      [agent, redfish, pdu],
+      ['1', '1 forced', 'cancelSleep'],
+    ],
+    ['an outlet alone is all there is', [pdu], ['0', '0', 'cancelSleep']],
+  ])('%s', (_what, power, expected) => {
+    expect(steps(power)).toEqual(expected);
+  });
+});
+
 test('one whose wake failed although it is on is cycled when its quarantine is over, and woken when it may not be', () => {
   const quarantined = {
     ...hung,

@@ -4,15 +4,14 @@ import { type Fleet, floorOf, serversOfPool } from './fleet.ts';
 import { type DemandSettings, type PoolDemand, type Provided, wakeFactor } from './poolDemand.ts';
 import { scheduledServers } from './schedule.ts';
 import {
+  candidatesOf,
   capacityOf,
+  createSelection,
   expectedSetupMs,
-  inOrderOfCost,
   type Prospect,
   pick,
-  prospectsOf,
-  union,
-  withSpares,
 } from './selection.ts';
+import { failureShare, type OnItsWay, withReserve } from './wakeRecord.ts';
 
 export type CapacityDecision = DraftOf<'CapacityDecided'>['data'];
 
@@ -44,6 +43,7 @@ function settingsOf({ bounds }: FleetConfig, { planner }: PoolConfig, horizonMs:
     sampleIntervalMs: bounds.sampleIntervalMs,
     burstWindowMs: planner.burstWindowMs,
     risk: planner.risk,
+    dayMs: planner.dayMs,
     proxyLeaseMs: bounds.proxyLeaseMs,
     proxyGoneMs: bounds.proxyGoneMs,
   };
@@ -56,6 +56,8 @@ interface Traits {
   /** The longest break-even time of those that are worth sleeping. */
   readonly breakEvenMs: number;
   readonly provided: Provided;
+  /** What is on its way, and how often that comes to nothing. */
+  readonly onItsWay: OnItsWay;
 }
 
 function traitsOf(servers: readonly Prospect[]): Traits {
@@ -63,15 +65,31 @@ function traitsOf(servers: readonly Prospect[]): Traits {
   let longestBreakEvenMs = 0;
   let readyRps = 0;
   let readyServers = 0;
-  for (const { setupTimeMs, breakEvenMs, takesRequests, capacityRps } of servers) {
+  let waking = 0;
+  let wakingRps = 0;
+  for (const server of servers) {
+    const { setupTimeMs, breakEvenMs, takesRequests, capacityRps, lifecycle, isAwake, counts } = server;
     horizonMs = Math.max(horizonMs, setupTimeMs);
     if (Number.isFinite(breakEvenMs)) longestBreakEvenMs = Math.max(longestBreakEvenMs, breakEvenMs);
+    if (lifecycle === 'waking' && isAwake && counts) {
+      waking += 1;
+      wakingRps += capacityRps;
+    }
     if (!takesRequests) continue;
     readyRps += capacityRps;
     readyServers += 1;
   }
   const provided = { readyRps, wholePool: readyServers === servers.length };
-  return { horizonMs, breakEvenMs: longestBreakEvenMs, provided };
+  const onItsWay = {
+    waking,
+    wakingRps: waking === 0 ? 0 : wakingRps / waking,
+    failureShare: waking === 0 ? 0 : failureShare(recordsOf(servers)),
+  };
+  return { horizonMs, breakEvenMs: longestBreakEvenMs, provided, onItsWay };
+}
+
+function* recordsOf(servers: readonly Prospect[]) {
+  for (const { wakeRecord } of servers) if (wakeRecord) yield wakeRecord;
 }
 
 /**
@@ -90,8 +108,8 @@ export function decideCapacity(
 ): CapacityDecision | undefined {
   const pool = fleet.config?.pools[poolName];
   if (!fleet.config || !pool) return undefined;
-  const servers = prospectsOf(fleet, poolName, nowMs);
-  const { horizonMs, breakEvenMs: breakEven, provided } = traitsOf(servers);
+  const { all: servers, inOrderOfCost: order } = candidatesOf(fleet, poolName, nowMs);
+  const { horizonMs, breakEvenMs: breakEven, provided, onItsWay } = traitsOf(servers);
   const settings = settingsOf(fleet.config, pool, horizonMs);
   demand.advance(nowMs, settings, provided);
   const seen = demand.demand(nowMs, settings);
@@ -100,21 +118,23 @@ export function decideCapacity(
     scheduledServers(pool.planner.schedules, nowMs, settings.horizonMs),
   );
   const floor = Math.max(floorOf(fleet, poolName), scheduled);
-  const needs = needsOf(demand, seen, settings, floor, breakEven, provided.readyRps, nowMs);
+  const needs = needsOf(demand, seen, settings, floor, breakEven, provided.readyRps, onItsWay, nowMs);
   const withHeadroom = 1 + pool.planner.headroom;
   const minimum = Math.max(floor, needs.somebody ? 1 : 0);
-  const order = inOrderOfCost(servers);
   const needed = pick(order, { minimum, rps: needs.wakeRps * withHeadroom });
-  const kept = pick(
-    order.filter(({ isAwake }) => isAwake),
-    { minimum, rps: needs.keepRps * withHeadroom },
-  );
+  const kept = pick(order, { minimum, rps: needs.keepRps * withHeadroom }, ({ isAwake }) => isAwake);
   const keepReason = reasonToKeepAll(fleet, poolName, servers, seen, breakEven);
   // A machine that draws as much asleep as idle is left on.
   const stays = (server: Prospect) =>
-    server.isAwake && (keepReason !== undefined || !Number.isFinite(server.breakEvenMs));
-  const chosen = union(union(needed, kept), servers.filter(stays));
-  const target = withSpares(chosen, order, pool.spareServers);
+    server.isAwake &&
+    !server.isCordoned &&
+    (keepReason !== undefined || !Number.isFinite(server.breakEvenMs));
+  const selection = createSelection();
+  selection.add(needed);
+  selection.add(kept);
+  selection.add(servers.filter(stays));
+  selection.addFirst(order, pool.spareServers);
+  const target = selection.servers;
   const inputs: CapacityDecision['inputs'] = {
     nowRps: round(seen.nowRps),
     levelRps: round(demand.levelRps),
@@ -127,7 +147,7 @@ export function decideCapacity(
     observedForMs: seen.observedForMs,
     neededServers: needed.length,
     keptServers: kept.length,
-    capacityRps: round(capacityOf(target.filter((server) => server.counts))),
+    capacityRps: round(capacityOf(target)),
     countedServers: servers.filter(({ lifecycle }) => lifecycle === 'ready').length,
     floor,
     spareServers: pool.spareServers,
@@ -166,13 +186,15 @@ function needsOf(
   floor: number,
   breakEven: number,
   servingRps: number,
+  onItsWay: OnItsWay,
   nowMs: number,
 ): Needs {
   const waiting = seen.parked + seen.inFlight > 0;
   // A pool that may sleep whole does so when nobody has come for a while; the forecast alone never says 0.
   const isQuiet = !waiting && demand.quietForMs(nowMs) > Math.max(breakEven, settings.horizonMs);
   if (isQuiet && floor === 0) return { wakeRps: 0, keepRps: 0, somebody: false };
-  let wakeRps = demand.upperRps(settings, wakeFactor);
+  const accepted = { factor: wakeFactor, risk: settings.risk };
+  let wakeRps = withReserve((factor) => demand.upperRps(settings, factor), accepted, onItsWay);
   // The queue is to be gone a minute after there is room again.
   const isShort = seen.parked > 0 || seen.nowRps > servingRps;
   if (isShort) wakeRps = Math.max(wakeRps, seen.nowRps + seen.parked / 60);

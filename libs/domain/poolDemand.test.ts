@@ -7,6 +7,7 @@ const settings: DemandSettings = {
   sampleIntervalMs: 1_000,
   burstWindowMs: 6_000,
   risk: 0.001,
+  dayMs: 86_400_000,
   proxyLeaseMs: 10_000,
   proxyGoneMs: 120_000,
 };
@@ -89,27 +90,6 @@ test('a silence of all proxies is not taken for no load', () => {
   expect(demand.levelRps).toBeGreaterThan(90);
 });
 
-test.each([20, 60, 400, 7_300])('what was saved after %d s goes on as if nothing had been', (seconds) => {
-  const lived = createPoolDemand();
-  const provided = { readyRps: 130, wholePool: false };
-  run(lived, 0, seconds, wobbling, provided);
-  const revived = createPoolDemand(JSON.parse(JSON.stringify(lived.save())));
-  for (let minute = 0; minute < 5; minute += 1) {
-    const from = seconds + minute * 60;
-    for (const demand of [lived, revived]) run(demand, from, from + 60, wobbling, provided);
-    const seen = [lived, revived].map((demand) => ({
-      level: demand.levelRps,
-      upper: demand.upperRps(settings, 1),
-      held: demand.heldUpperRps(600_000),
-      demand: demand.demand(at(from + 60), settings),
-      weights: demand.forecast?.weights(),
-      saved: demand.save(),
-    }));
-    expect(seen[1]).toEqual(seen[0]);
-    expect(seen[0]?.level).toBeGreaterThan(50);
-  }
-});
-
 test('knows for how long nobody has come', () => {
   const demand = createPoolDemand();
   expect(demand.quietForMs(at(0))).toBe(Number.POSITIVE_INFINITY);
@@ -142,4 +122,68 @@ test('whatever comes in, in whatever order, the demand is finite and not negativ
     }),
     { numRuns: 60 },
   );
+});
+
+test('a day replayed 480 times faster is forecast like the day itself', () => {
+  const speed = 480;
+  const upperOf = (factor: number) => {
+    const demand = createPoolDemand();
+    const seen = {
+      ...settings,
+      dayMs: settings.dayMs / factor,
+      horizonMs: 240_000 / factor,
+      sampleIntervalMs: 30_000 / factor,
+    };
+    for (let step = 1; step <= 2_880 * 2.2; step += 1) {
+      const rps = 300 + 250 * Math.sin((step / 2_880) * 2 * Math.PI) + (wobbling(step) - 120);
+      const { sampleIntervalMs: intervalMs } = seen;
+      const counts = { arrivals: (rps * intervalMs) / 1_000, inFlight: 0, parked: 0, stopping: false };
+      demand.observe({ proxy: 'p1', timeMs: startMs + step * intervalMs, intervalMs, ...counts });
+      demand.advance(startMs + step * intervalMs, seen);
+    }
+    return { upperRps: demand.upperRps(seen, 1), levelRps: demand.levelRps };
+  };
+  const replayed = upperOf(speed);
+  const real = upperOf(1);
+  expect(replayed.upperRps).toBeCloseTo(real.upperRps, 3);
+  expect(replayed.levelRps).toBeCloseTo(real.levelRps, 3);
+});
+
+test('the silence before anybody came teaches nothing', () => {
+  const asked = createPoolDemand();
+  run(asked, 3_600, 5_400, wobbling);
+  const waited = createPoolDemand();
+  run(waited, 0, 3_600, () => 0);
+  expect(waited.levelRps).toBe(0);
+  run(waited, 3_600, 5_400, wobbling);
+  expect(waited.upperRps(settings, 1)).toBeCloseTo(asked.upperRps(settings, 1), 6);
+  expect(waited.demand(at(5_400), settings).observedForMs).toBe(1_800_000);
+});
+
+describe('what was saved', () => {
+  const revived = (demand: PoolDemand) => createPoolDemand(JSON.parse(JSON.stringify(demand.save())));
+  const lived = (seconds: number) => {
+    const demand = createPoolDemand();
+    run(demand, 0, seconds, wobbling, { readyRps: 130, wholePool: false });
+    return demand;
+  };
+
+  test.each([20, 60, 400, 7_300])('after %d s goes on as if nothing had been', (seconds) => {
+    const first = lived(seconds);
+    const second = revived(first);
+    for (const demand of [first, second]) run(demand, seconds, seconds + 60, wobbling);
+    expect(second.demand(at(seconds + 60), settings)).toEqual(first.demand(at(seconds + 60), settings));
+    // Rates are kept to four digits.
+    expect(second.levelRps / first.levelRps).toBeCloseTo(1, 3);
+    expect(second.upperRps(settings, 1) / first.upperRps(settings, 1)).toBeCloseTo(1, 3);
+    expect(second.heldUpperRps(600_000) / first.heldUpperRps(600_000)).toBeCloseTo(1, 3);
+    expect(second.save()).toMatchObject({ boldness: first.save().boldness, meanRps: first.save().meanRps });
+  });
+
+  test('of a load that has since been silent does not count as known any more', () => {
+    const later = revived(lived(7_200));
+    run(later, 9_000, 9_060, wobbling);
+    expect(later.demand(at(9_060), settings).observedForMs).toBe(60_000);
+    expect(later.levelRps).toBeGreaterThan(50);
+  });
 });

@@ -8,7 +8,8 @@ import {
   observeLoad,
   rateBetween,
 } from './demand.ts';
-import { createForecast, type Forecast, restoreForecast, type SavedForecast } from './forecast.ts';
+import { createForecast, type Forecast } from './forecast.ts';
+import { beforeSteps, createRateMemory, type RememberedRates, resample } from './rateMemory.ts';
 
 export interface DemandSettings {
   /** How far ahead capacity must be ordered: the setup time. */
@@ -19,6 +20,8 @@ export interface DemandSettings {
   readonly burstWindowMs: number;
   /** The share of requests that may be late. */
   readonly risk: number;
+  /** How long a day of the load lasts: other than 24 h where a series is replayed faster. */
+  readonly dayMs: number;
   readonly proxyLeaseMs: number;
   /** A proxy silent for longer is forgotten. */
   readonly proxyGoneMs: number;
@@ -52,29 +55,9 @@ export interface PoolDemand {
   readonly forecast: Forecast | undefined;
   /** For how long no request has come, in ms; Infinity when none ever has. */
   quietForMs(nowMs: number): number;
-  /** All it knows, as JSON: what `createPoolDemand` goes on from. */
+  /** What a restart must not lose: what `createPoolDemand` goes on from. */
   save(): SavedDemand;
 }
-
-export interface SavedDemand {
-  readonly history: LoadHistory;
-  readonly forecast: SavedForecast | null;
-  readonly closedToMs: number | null;
-  readonly rates: readonly number[];
-  readonly uppers: readonly Upper[];
-  readonly meanRps: number;
-  readonly learnedSteps: number;
-  readonly boldness: number;
-  readonly lastArrivalMs: number | null;
-}
-
-interface Upper {
-  readonly timeMs: number;
-  readonly rps: number;
-}
-
-/** Counts up whenever the shape or the meaning of `SavedDemand` changes: an older one is then learned anew. */
-export const demandSchemaVersion = 1;
 
 /** A forecast is made for a setup time; one that is off by more than this factor is made anew. */
 const horizonTolerance = 1.3;
@@ -82,8 +65,6 @@ const horizonTolerance = 1.3;
 const leastStepMs = 1_000;
 /** Samples are held for so long: they are closed into steps long before. */
 const heldMs = 120_000;
-/** Steps kept to teach a new forecast what the old one knew. */
-const keptSteps = 20_000;
 /** A step is closed this many sample intervals after its end, so that the samples of slower proxies count. */
 const lagIntervals = 1.5;
 /** Rates are lower than this only by rounding. */
@@ -93,7 +74,7 @@ const keepFactor = 0.5;
 /** A server is woken when the risk without it is this many times the accepted one. */
 export const wakeFactor = 2;
 
-const dayMs = 86_400_000;
+const realDayMs = 86_400_000;
 /** What the tails of the errors, taken one at a time, underrate: calibrated once over all of `lab/traces`. */
 const tailFactor = 0.85;
 /** Experience may shrink or grow the risk that is taken by these factors. */
@@ -106,25 +87,60 @@ const boldnessPerDay = 0.5;
 const boldnessPerRisk = 700;
 const mostCautionPerStep = 0.15;
 
-/** @param saved what `save` once gave, of this version. */
+interface Upper {
+  readonly timeMs: number;
+  readonly rps: number;
+}
+
+/** What a restart must not lose. JSON all through; some hundred kilobytes. */
+export interface SavedDemand {
+  readonly history: LoadHistory;
+  /** Up to here (epoch ms) the load was closed into steps; null: there was none. */
+  readonly closedToMs: number | null;
+  readonly lastArrivalMs: number | null;
+  readonly rates: RememberedRates;
+  /** What was needed lately. */
+  readonly uppers: readonly Upper[];
+  readonly meanRps: number;
+  readonly learnedSteps: number;
+  /** Natural logarithm of the factor by which experience has changed the risk that is taken. */
+  readonly boldness: number;
+}
+
+/** A hold is a quarter of a setup time, which is some ten steps. */
+const savedUppers = 300;
+/** Counts up whenever the shape or the meaning of `SavedDemand` changes: an older one is then learned anew. */
+export const demandSchemaVersion = 1;
+
+/** @param saved what `save` once gave, of this version: goes on from there. */
 export function createPoolDemand(saved?: SavedDemand): PoolDemand {
   let history: LoadHistory = saved?.history ?? emptyLoadHistory;
-  let forecast = saved?.forecast ? restoreForecast(saved.forecast) : undefined;
+  let forecast: Forecast | undefined;
   let closedToMs = saved?.closedToMs ?? undefined;
-  const rates = [...(saved?.rates ?? [])];
+  const rates = createRateMemory(saved?.rates);
   const uppers = [...(saved?.uppers ?? [])];
   let { meanRps, learnedSteps, boldness } = saved ?? { meanRps: 0, learnedSteps: 0, boldness: 0 };
   let lastArrivalMs = saved?.lastArrivalMs ?? Number.NEGATIVE_INFINITY;
 
+  /** The forecast thinks in the load's own time, whose days have 24 h; its periods and windows fit no other. */
   const forecastFor = (settings: DemandSettings): Forecast => {
-    const off = forecast ? forecast.horizonMs / settings.horizonMs : Number.POSITIVE_INFINITY;
+    const speed = speedOf(settings);
+    const horizonMs = settings.horizonMs * speed;
+    const off = forecast ? forecast.horizonMs / horizonMs : Number.POSITIVE_INFINITY;
     if (forecast && off < horizonTolerance && off > 1 / horizonTolerance) return forecast;
-    const fitted = createForecast(settings.horizonMs, Math.max(leastStepMs, settings.sampleIntervalMs));
-    if (forecast) for (const rps of resample(rates, forecast.stepMs, fitted.stepMs)) fitted.feed(rps);
+    const fitted = createForecast(horizonMs, Math.max(leastStepMs, settings.sampleIntervalMs * speed));
+    const { remembered } = rates;
+    for (const rps of beforeSteps(remembered, fitted.stepMs)) fitted.remember(rps);
+    for (const rps of resample(remembered.steps, remembered.stepMs, fitted.stepMs)) fitted.feed(rps);
     forecast = fitted;
     return fitted;
   };
-  const learn = (rps: number, stepMs: number, { risk }: DemandSettings, provided: Provided) => {
+  const skip = (model: Forecast, steps: number) => {
+    const whole = Math.round(steps);
+    model.skip(whole);
+    rates.skip(whole * model.stepMs);
+  };
+  const learn = (rps: number, stepMs: number, { risk, dayMs }: DemandSettings, provided: Provided) => {
     learnedSteps += 1;
     meanRps += Math.max(1 - Math.exp(-stepMs / dayMs), 1 / learnedSteps) * (rps - meanRps);
     const lateRps = !provided.wholePool && rps > provided.readyRps ? rps : 0;
@@ -138,32 +154,38 @@ export function createPoolDemand(saved?: SavedDemand): PoolDemand {
 
   return {
     observe(sample) {
+      const isFirst = sample.arrivals > 0 && lastArrivalMs === Number.NEGATIVE_INFINITY;
       if (sample.arrivals > 0) lastArrivalMs = Math.max(lastArrivalMs, sample.timeMs);
       history = observeLoad(history, sample, heldMs);
+      if (isFirst) history = { ...history, sinceMs: sample.timeMs - sample.intervalMs };
     },
     advance(nowMs, settings, provided) {
+      // A pool that nobody has asked for anything yet says nothing of its load: its silence is not learned from.
+      if (lastArrivalMs === Number.NEGATIVE_INFINITY) {
+        history = forgetProxies(history, nowMs, settings.proxyGoneMs);
+        return;
+      }
       const model = forecastFor(settings);
-      const { stepMs } = model;
+      const stepMs = model.stepMs / speedOf(settings);
       // With no proxy left nothing is known, which is not the same as no load.
       if (history.sinceMs === undefined || Object.keys(history.byProxy).length === 0) return;
       const readyMs = nowMs - lagIntervals * settings.sampleIntervalMs;
       // After a gap in what is known, and at the beginning, the steps start with the first sample.
       if (closedToMs === undefined || closedToMs < history.sinceMs) {
-        if (closedToMs !== undefined) model.skip(Math.round((history.sinceMs - closedToMs) / stepMs));
+        if (closedToMs !== undefined) skip(model, (history.sinceMs - closedToMs) / stepMs);
         closedToMs = history.sinceMs;
       }
       // Older than what is held of the samples nothing can be told any more.
       if (readyMs - closedToMs > heldMs) {
         const steps = Math.ceil((readyMs - closedToMs - heldMs) / stepMs);
-        model.skip(steps);
+        skip(model, steps);
         closedToMs += steps * stepMs;
       }
       while (closedToMs + stepMs <= readyMs) {
         const rps = rateBetween(history, closedToMs, closedToMs + stepMs, nowMs);
         closedToMs += stepMs;
         model.feed(rps);
-        rates.push(rps);
-        if (rates.length > 2 * keptSteps) rates.splice(0, rates.length - keptSteps);
+        rates.add(rps, model.stepMs);
         if (provided) learn(rps, stepMs, settings, provided);
         uppers.push({ timeMs: closedToMs, rps: upper(settings, keepFactor) });
         if (uppers.length > 2_000) uppers.splice(0, 1_000);
@@ -191,28 +213,18 @@ export function createPoolDemand(saved?: SavedDemand): PoolDemand {
     quietForMs: (nowMs) => nowMs - lastArrivalMs,
     save: () => ({
       history,
-      forecast: forecast?.save() ?? null,
       closedToMs: closedToMs ?? null,
-      rates: rates.slice(-keptSteps),
-      uppers: [...uppers],
+      lastArrivalMs: Number.isFinite(lastArrivalMs) ? lastArrivalMs : null,
+      rates: rates.remembered,
+      uppers: uppers.slice(-savedUppers),
       meanRps,
       learnedSteps,
       boldness,
-      lastArrivalMs: Number.isFinite(lastArrivalMs) ? lastArrivalMs : null,
     }),
   };
 }
 
-/** The same rates on another grid, each step the mean of what it covers. */
-function* resample(rates: readonly number[], fromMs: number, toMs: number): Generator<number> {
-  const totalMs = rates.length * fromMs;
-  for (let startMs = 0; startMs + toMs <= totalMs; startMs += toMs) {
-    let sum = 0;
-    const last = Math.ceil((startMs + toMs) / fromMs);
-    for (let index = Math.floor(startMs / fromMs); index < last; index += 1) {
-      const overlapMs = Math.min(startMs + toMs, (index + 1) * fromMs) - Math.max(startMs, index * fromMs);
-      sum += (rates[index] ?? 0) * overlapMs;
-    }
-    yield sum / toMs;
-  }
+/** How many times faster than the clock the load's own time goes. */
+function speedOf({ dayMs }: DemandSettings): number {
+  return realDayMs / dayMs;
 }

@@ -35,6 +35,7 @@ export type PowerAction = About &
     | {
         readonly kind: 'attemptSleep';
         readonly sleep: SleepInProgress;
+        readonly rung: number;
         readonly attempt: number;
         readonly forced: boolean;
       }

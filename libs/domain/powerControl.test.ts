@@ -16,7 +16,7 @@ import {
   withServers,
   witnesses,
 } from './testing/builders.ts';
-import { failAwakeServers, wantedServers } from './wanted.ts';
+import { failAwakeFact, failAwakeServers, wantedServers } from './wanted.ts';
 
 const nowMs = startMs + 60 * minuteMs;
 
@@ -211,6 +211,26 @@ describe('the planner is lost', () => {
       ['s1', 's3'],
       ['s1', 's2', 's3'],
     ]);
+  });
+
+  test('is said once, and again when it is over', () => {
+    const { fleet, fact } = scriptedFleet();
+    const lateMs = startMs + 2 * leaseMs;
+    expect(failAwakeFact(fleet, 'web', startMs + leaseMs - 1)).toBeUndefined();
+    const started = failAwakeFact(fleet, 'web', lateMs);
+    expect(started).toMatchObject({
+      type: 'FailAwakeStarted',
+      data: { cause: 'planner', lostForMs: leaseMs },
+    });
+    fact('FailAwakeStarted', {}, lateMs);
+    expect(failAwakeFact(fleet, 'web', lateMs + 1)).toBeUndefined();
+    fact('CapacityDecided', {}, lateMs + 1);
+    expect(failAwakeFact(fleet, 'web', lateMs + 2)).toEqual({
+      type: 'FailAwakeEnded',
+      data: { pool: 'web', durationMs: 2 },
+    });
+    fact('FailAwakeEnded', {}, lateMs + 2);
+    expect(failAwakeFact(fleet, 'web', lateMs + 3)).toBeUndefined();
   });
 
   test('the floor only, when the config says so', () => {

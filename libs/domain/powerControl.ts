@@ -3,7 +3,7 @@ import { planDrill } from './drillPlan.ts';
 import { floorOf, type ServerView, serversOfPool } from './fleet.ts';
 import { orderNow } from './hand.ts';
 import type { PowerAction, PowerContext, Wanted } from './powerAction.ts';
-import { boundRefusals, validDecision } from './sleepPermission.ts';
+import { boundRefusals, mendBound, validDecision } from './sleepPermission.ts';
 import { continueDrain, continueStop, tryMend, trySleep, trySleepIfOn } from './sleepPlan.ts';
 import { continueWake, quarantine } from './wakeLadder.ts';
 import { wantedServers } from './wanted.ts';
@@ -45,7 +45,7 @@ function weigh(context: PowerContext): { actions: PowerAction[]; held: HeldBack[
       if (server.state.drills?.underWay) drills += 1;
       const bound = action
         ? (slots.refuses(server, action) ?? actionBound(context, server, action, bounds))
-        : sleepBound(context, server, wanted, bounds);
+        : (sleepBound(context, server, wanted, bounds) ?? mendBound(server, bounds, context.nowMs));
       if (bound) held.push({ server: server.state.name, pool: poolName, ...bound });
       // One fire drill of a pool at a time: it takes a slot from nobody who is needed.
       if (action?.kind === 'startDrill' && ++drills > 1) continue;

@@ -52,6 +52,8 @@ test.each<[string, Partial<ServerState>, Reading[], string[]]>([
   ['on by hand, read twice', asleepState, ['on', 'on'], ['PowerDriftDetected', 'ServerPoweredOn']],
   ['not to be had, twice', readyState, ['on', 'failed', 'failed'], []],
   ['not to be had, three times', readyState, ['on', 'failed', 'failed', 'failed'], ['PowerStateLost']],
+  ['unknown by its own word', readyState, ['on', 'unknown', 'failed', 'unknown'], ['PowerStateLost']],
+  ['unknown from the first look on', { powerState: 'unknown' }, ['unknown', 'unknown', 'unknown'], []],
 ])('%s', (_what, s1, readings, expected) => {
   expect(factsAfter(s1, readings)).toEqual(expected);
 });

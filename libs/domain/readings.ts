@@ -30,17 +30,19 @@ export interface ReadingTrack {
 export const noReadings: ReadingTrack = { reading: 'unknown', inARow: 0, changedAtMs: [] };
 
 /**
- * Adds one reading, `failed` for one that could not be had. What is on its way (`poweringOn`) says nothing either way.
+ * Adds one reading, `failed` for one that could not be had; hardware that says unknown says as little. What is on its
+ * way (`poweringOn`) says nothing either way.
  * Changes that we asked for are not remembered; of the others at most `maxFlaps` + 1.
  */
 export function trackReading(
   track: ReadingTrack,
-  reading: Reading,
+  said: Reading,
   server: ServerView | undefined,
   { flapWindowMs, maxFlaps }: Pick<Bounds, 'flapWindowMs' | 'maxFlaps'>,
   nowMs: number,
 ): ReadingTrack {
-  if (reading !== 'on' && reading !== 'off' && reading !== 'failed') return track;
+  if (said === 'poweringOn' || said === 'poweringOff') return track;
+  const reading = said === 'unknown' ? 'failed' : said;
   const recent = track.changedAtMs.filter((timeMs) => nowMs - timeMs < flapWindowMs);
   if (reading === track.reading) return { ...track, inARow: track.inARow + 1, changedAtMs: recent };
   const isSurprise = track.inARow > 0 && !(server && isAskedFor(server, reading));

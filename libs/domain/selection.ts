@@ -1,4 +1,5 @@
 import type { FleetConfig } from '../events/mod.ts';
+import { capacityRpsOf } from './capacity.ts';
 import { isInStorm } from './contradictions.ts';
 import { breakEvenMs } from './energy.ts';
 import { type Fleet, membersOf, type ServerView } from './fleet.ts';
@@ -7,6 +8,7 @@ import { isWithdrawn } from './heartbeat.ts';
 import { takesRequests } from './routing.ts';
 import type { Lifecycle, ServerState } from './server.ts';
 import { isCountedOn } from './wakeLadder.ts';
+import type { WakeRecord } from './wakeRecord.ts';
 
 /** A wake that takes longer than this many setup times is not counted on: a substitute is woken, at worst in vain. */
 const overdueSetupTimes = 1.15;
@@ -29,6 +31,8 @@ const inconvenienceWatts: Readonly<Record<Lifecycle, number>> = {
  */
 export interface Prospect {
   readonly name: string;
+  /** Its place among the pool's servers by name. */
+  readonly place: number;
   readonly capacityRps: number;
   /** Watts at full load for each request/s, with what it takes to have it serve: the smaller, the earlier chosen. */
   readonly cost: number;
@@ -44,16 +48,19 @@ export interface Prospect {
   readonly counts: boolean;
   /** Known to be on, or on its way: one that nobody has looked at yet may be off, and is not woken for that. */
   readonly isAwake: boolean;
+  readonly wakeRecord: WakeRecord | undefined;
 }
 
-function prospectOf(server: ServerView, nowMs: number): Prospect {
-  const { state, config } = server;
+function prospectOf(server: ServerView, place: number, nowMs: number): Prospect {
+  const { state, pool, config } = server;
   const setupTimeMs = expectedSetupMs(server);
+  const capacityRps = capacityRpsOf(state, pool, config);
   const breakEven = breakEvenMs(config.energy, setupTimeMs);
   return {
     name: state.name,
-    capacityRps: config.capacityRps,
-    cost: costOf(server, breakEven, setupTimeMs),
+    place,
+    capacityRps,
+    cost: costOf(server, capacityRps, breakEven, setupTimeMs),
     setupTimeMs,
     breakEvenMs: breakEven,
     lifecycle: state.lifecycle,
@@ -63,43 +70,82 @@ function prospectOf(server: ServerView, nowMs: number): Prospect {
     canBeChosen: canBeChosen(server, nowMs),
     counts: counts(server, setupTimeMs, nowMs),
     isAwake: isAwake(server),
+    wakeRecord: state.wakeRecord,
   };
 }
 
 interface Known {
   readonly state: ServerState;
   readonly prospect: Prospect;
+  /** It stays as it is until the state changes: no wake that grows overdue, no quarantine or order that ends. */
+  readonly isTimeless: boolean;
 }
 
-/** What was made of each server's state last: most do not change from one decision to the next. */
-const lastProspects = new WeakMap<FleetConfig, Map<string, (Known | undefined)[]>>();
+/** The servers of a pool, as a decision goes over them. */
+export interface Candidates {
+  /** All, in the order of their names. */
+  readonly all: readonly Prospect[];
+  /** Those that may be chosen, those first that serve most cheaply; among equals by name. */
+  readonly inOrderOfCost: readonly Prospect[];
+}
 
-/** All servers of a pool as prospects, in the order of their names. Empty for an unknown pool. */
-export function prospectsOf(fleet: Fleet, poolName: string, nowMs: number): Prospect[] {
+/** What was made of a pool last: most servers do not change from one decision to the next. */
+interface PoolMemory {
+  readonly known: (Known | undefined)[];
+  /** Places in `known` in the order of their cost: nearly sorted already when the next decision is due. */
+  order: number[];
+  candidates: Candidates;
+}
+
+const memories = new WeakMap<FleetConfig, Map<string, PoolMemory>>();
+
+function memoryOf(config: FleetConfig, poolName: string): PoolMemory {
+  const byPool = memories.get(config) ?? new Map<string, PoolMemory>();
+  memories.set(config, byPool);
+  const memory = byPool.get(poolName) ?? { known: [], order: [], candidates: { all: [], inOrderOfCost: [] } };
+  byPool.set(poolName, memory);
+  return memory;
+}
+
+/** The servers of a pool as the planner sees them. None for an unknown pool. Pure, but for what it remembers. */
+export function candidatesOf(fleet: Fleet, poolName: string, nowMs: number): Candidates {
   const { config } = fleet;
   const pool = config?.pools[poolName];
-  if (!config || !pool) return [];
-  const byPool = lastProspects.get(config) ?? new Map<string, (Known | undefined)[]>();
-  lastProspects.set(config, byPool);
-  const known = byPool.get(poolName) ?? [];
-  byPool.set(poolName, known);
-  const prospects: Prospect[] = [];
+  if (!config || !pool) return { all: [], inOrderOfCost: [] };
+  const memory = memoryOf(config, poolName);
+  const { known } = memory;
+  let hasChanged = false;
   for (const [index, name] of membersOf(config, poolName).entries()) {
     const state = fleet.servers[name];
-    const serverConfig = config.servers[name];
-    if (!state || !serverConfig) continue;
     const last = known[index];
-    // A wake grows overdue, a quarantine and an order end by time alone.
-    const isTimeless = state.lifecycle !== 'waking' && !state.quarantinedUntilMs && !state.order;
-    if (last?.state === state && isTimeless) {
-      prospects.push(last.prospect);
-      continue;
+    if (last?.state === state && (!last || last.isTimeless)) continue;
+    hasChanged = true;
+    const serverConfig = config.servers[name];
+    if (!state || !serverConfig) known[index] = undefined;
+    else {
+      const isTimeless = state.lifecycle !== 'waking' && !state.quarantinedUntilMs && !state.order;
+      known[index] = {
+        state,
+        prospect: prospectOf({ state, config: serverConfig, pool }, index, nowMs),
+        isTimeless,
+      };
     }
-    const prospect = prospectOf({ state, config: serverConfig, pool }, nowMs);
-    known[index] = { state, prospect };
-    prospects.push(prospect);
   }
-  return prospects;
+  if (hasChanged) memory.candidates = sorted(memory);
+  return memory.candidates;
+}
+
+function sorted(memory: PoolMemory): Candidates {
+  const { known } = memory;
+  if (memory.order.length !== known.length) memory.order = Array.from(known.keys());
+  const costAt = (index: number) => known[index]?.prospect.cost ?? Number.MAX_VALUE;
+  memory.order.sort((a, b) => costAt(a) - costAt(b) || a - b);
+  const inOrderOfCost: Prospect[] = [];
+  for (const index of memory.order) {
+    const prospect = known[index]?.prospect;
+    if (prospect?.canBeChosen) inOrderOfCost.push(prospect);
+  }
+  return { all: known.flatMap((one) => (one ? [one.prospect] : [])), inOrderOfCost };
 }
 
 /** The longest of the last measured setup times, or what the config says while there is none; in ms. */
@@ -133,20 +179,18 @@ function isAwake({ state }: ServerView): boolean {
  * To wake a server costs its setup energy: one that sleeps is taken for one that is awake only when it is cheaper by as
  * much.
  */
-function costOf({ state, config }: ServerView, breakEven: number, setupTimeMs: number): number {
-  const { energy, capacityRps } = config;
+function costOf(
+  { state, config }: ServerView,
+  capacityRps: number,
+  breakEven: number,
+  setupTimeMs: number,
+): number {
+  const { energy } = config;
   const mustBeWoken = state.lifecycle === 'asleep' || state.lifecycle === 'stopping';
   const wakeWatts =
     mustBeWoken && breakEven > 0 ? (energy.setupWatts * setupTimeMs) / (repaidBreakEvens * breakEven) : 0;
   const failedWatts = 1_000 * state.failedWakes;
   return (energy.busyWatts + wakeWatts + inconvenienceWatts[state.lifecycle] + failedWatts) / capacityRps;
-}
-
-/** Those that may be chosen, those first that serve most cheaply; among equals by name. */
-export function inOrderOfCost(servers: readonly Prospect[]): Prospect[] {
-  return servers
-    .filter((server) => server.canBeChosen)
-    .sort((a, b) => a.cost - b.cost || (a.name < b.name ? -1 : 1));
 }
 
 export interface Need {
@@ -155,13 +199,21 @@ export interface Need {
   readonly minimum: number;
 }
 
-/** The first servers of the order that together meet the need; one that can't be counted on is taken, not counted. */
-export function pick(order: readonly Prospect[], need: Need): Prospect[] {
+/**
+ * The first servers of the order that together meet the need; one that can't be counted on is taken, not counted.
+ * @param isAllowed leaves out the others; default: none.
+ */
+export function pick(
+  order: readonly Prospect[],
+  need: Need,
+  isAllowed: (server: Prospect) => boolean = () => true,
+): Prospect[] {
   const chosen: Prospect[] = [];
   let capacityRps = 0;
   let counted = 0;
   for (const server of order) {
     if (counted >= need.minimum && capacityRps >= need.rps) break;
+    if (!isAllowed(server)) continue;
     chosen.push(server);
     if (!server.counts) continue;
     counted += 1;
@@ -170,22 +222,39 @@ export function pick(order: readonly Prospect[], need: Need): Prospect[] {
   return chosen;
 }
 
-export function withSpares(
-  chosen: readonly Prospect[],
-  order: readonly Prospect[],
-  spareServers: number,
-): Prospect[] {
-  if (spareServers === 0) return [...chosen];
-  const known = new Set(chosen);
-  return [...chosen, ...order.filter((server) => !known.has(server)).slice(0, spareServers)];
+/** Some of a pool's servers, each once. */
+export interface Selection {
+  readonly servers: readonly Prospect[];
+  add(servers: Iterable<Prospect>): void;
+  /** Adds the first `count` of the order that are not in it yet. */
+  addFirst(order: readonly Prospect[], count: number): void;
 }
 
-/** Both, each server once; of `others` the cordoned are left out. */
-export function union(chosen: readonly Prospect[], others: readonly Prospect[]): Prospect[] {
-  const known = new Set(chosen);
-  return [...chosen, ...others.filter((server) => !known.has(server) && !server.isCordoned)];
+export function createSelection(): Selection {
+  const servers: Prospect[] = [];
+  const isChosen: boolean[] = [];
+  const addOne = (server: Prospect): boolean => {
+    if (isChosen[server.place]) return false;
+    isChosen[server.place] = true;
+    servers.push(server);
+    return true;
+  };
+  return {
+    servers,
+    add(others) {
+      for (const server of others) addOne(server);
+    },
+    addFirst(order, count) {
+      let missing = count;
+      for (const server of order) {
+        if (missing <= 0) break;
+        if (addOne(server)) missing -= 1;
+      }
+    },
+  };
 }
 
+/** Requests/s that those take together which can be counted on. */
 export function capacityOf(servers: readonly Prospect[]): number {
-  return servers.reduce((sum, server) => sum + server.capacityRps, 0);
+  return servers.reduce((sum, server) => sum + (server.counts ? server.capacityRps : 0), 0);
 }

@@ -4,6 +4,7 @@ import { type Drills, evolveHand, type Order } from './hand.ts';
 import { evolveHeartbeat, type HeartbeatState, rebootsWhileServing } from './heartbeat.ts';
 import { acted, enter, rememberedActions, trace } from './serverFold.ts';
 import { evolveWake } from './serverWake.ts';
+import { recordWake, type WakeRecord } from './wakeRecord.ts';
 import { without } from './without.ts';
 
 /** What the hardware says (Redfish terms). */
@@ -71,13 +72,21 @@ export interface ServerState {
   readonly quarantinedUntilMs?: number;
   /** Until when some proxy sends it nothing, because its connection was dead. */
   readonly ejectedUntilMs?: number;
+  /** When probes last lifted such an ejection. */
+  readonly ejectionLiftedAtMs?: number;
   /** What it says of itself, once it has spoken. */
   readonly heartbeat?: HeartbeatState;
   /** Since when it is known to go down by itself; until it is up again it gets nothing new. Epoch ms. */
   readonly shutdownAnnouncedAtMs?: number;
+  /** Epoch ms of its last boots that nobody asked for, newest last. */
+  readonly restartsAtMs?: readonly number[];
   /** Witnesses that disagree about it. */
   readonly contradictions?: Contradictions;
   readonly failedWakes: number;
+  /** How its wakes went, the older ones counting less and less. */
+  readonly wakeRecord?: WakeRecord;
+  /** What it sustains, learned in the place of what is configured; in requests/s. */
+  readonly learnedCapacity?: { readonly capacityRps: number; readonly configuredRps: number };
   /** Power-offs in a row that did not switch it off, and when the last of them was called off. */
   readonly failedSleeps?: { readonly count: number; readonly lastAtMs: number };
   /** Epoch ms of the last sleeps (wear), newest last. */
@@ -140,7 +149,8 @@ function settle(server: ServerState, nowMs: number): ServerState {
     'ready',
     nowMs,
   );
-  return { ...ready, readyAtMs: nowMs, failedWakes: 0, setupTimesMs };
+  const wakeRecord = booted ? { wakeRecord: recordWake(server.wakeRecord, true) } : {};
+  return { ...ready, ...wakeRecord, readyAtMs: nowMs, failedWakes: 0, setupTimesMs };
 }
 
 /**
@@ -263,6 +273,14 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
       return enter(without(server, 'sleep'), 'failed', event.timeMs);
     case 'ServerEjected':
       return { ...server, ejectedUntilMs: Math.max(server.ejectedUntilMs ?? 0, event.data.untilMs) };
+    case 'EjectionConfirmed':
+      return without(server, 'ejectedUntilMs');
+    case 'EjectionLifted':
+      return { ...without(server, 'ejectedUntilMs'), ejectionLiftedAtMs: event.timeMs };
+    case 'ServerCapacityLearned': {
+      const { capacityRps, configuredRps } = event.data;
+      return { ...server, learnedCapacity: { capacityRps, configuredRps } };
+    }
     case 'ServerCordoned':
       return { ...server, cordoned: true };
     case 'ServerUncordoned':

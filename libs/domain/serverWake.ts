@@ -1,6 +1,7 @@
 import type { RecordedEvent } from '../events/mod.ts';
 import type { ServerState } from './server.ts';
 import { acted, enter, trace } from './serverFold.ts';
+import { recordWake } from './wakeRecord.ts';
 import { without } from './without.ts';
 
 /** Folds the facts of a wake into a server's state. */
@@ -55,6 +56,7 @@ export function evolveWake(server: ServerState, event: RecordedEvent): ServerSta
       return {
         ...enter(without(server, 'wake'), 'failed', event.timeMs),
         failedWakes: server.failedWakes + 1,
+        wakeRecord: recordWake(server.wakeRecord, false),
       };
     case 'ServerQuarantined':
       // It may have come back to ready in the meantime.

@@ -116,14 +116,28 @@ export function mendRefusals(fleet: Fleet, server: ServerView, liveness: Livenes
   if (!isWell && state.failedWakes === 0 && sickForMs < bounds.hungAfterMs) {
     refusals.push(`unhealthy for ${sickForMs} ms of at least ${bounds.hungAfterMs} ms`);
   }
-  // A mend under way is counted itself.
-  const mends = withinDay(state.mendedAtMs, nowMs) - (state.sleep?.mend ? 1 : 0);
-  if (mends >= bounds.maxMendsPerDay) refusals.push(`it was power-cycled ${mends} times in 24 h`);
+  const spent = mendsSpent(server, bounds, nowMs);
+  if (spent) refusals.push(spent);
   const others = serversOfPool(fleet, state.pool).filter(
     (other) => other.state.name !== state.name && other.state.sleep?.mend,
   );
   if (others.length > 0) refusals.push(`${others[0]?.state.name} is being power-cycled`);
   return refusals;
+}
+
+function mendsSpent({ state }: ServerView, { maxMendsPerDay }: Bounds, nowMs: number): string | undefined {
+  // A mend under way is counted itself.
+  const mends = withinDay(state.mendedAtMs, nowMs) - (state.sleep?.mend ? 1 : 0);
+  return mends >= maxMendsPerDay ? `it was power-cycled ${mends} times in 24 h` : undefined;
+}
+
+/** Is this server hung and not cycled any more, because it was so often enough? */
+export function mendBound(server: ServerView, bounds: Bounds, nowMs: number) {
+  const { health, unhealthySinceMs, powerState, lifecycle } = server.state;
+  const isHung = health === 'unhealthy' && nowMs - (unhealthySinceMs ?? nowMs) >= bounds.hungAfterMs;
+  if (!isHung || powerState !== 'on' || lifecycle !== 'ready') return undefined;
+  const reason = mendsSpent(server, bounds, nowMs);
+  return reason === undefined ? undefined : { bound: 'maxMendsPerDay', reason };
 }
 
 function floorRefusals(fleet: Fleet, { state, pool }: ServerView): string[] {

@@ -1,3 +1,4 @@
+import { capabilitiesOf, onlyCuts } from '../events/mod.ts';
 import type { ServerView } from './fleet.ts';
 import { censusOf } from './liveness.ts';
 import { type PowerAction, type PowerContext, rungThat, type Wanted } from './powerAction.ts';
@@ -62,11 +63,10 @@ export function continueDrain(
   if (isWanted && !sleep.mend) return cancel('the decision wants it awake again');
   const refusals = refusalsOf(context, server);
   if (refusals.length > 0) return cancel(refusals.join('; '));
-  if (rungThat(server, 'sleep') === undefined) return cancel('no method of it can put it to sleep');
+  const first = stepOf(server, sleep, 1);
+  if (!first) return cancel('no method of it can put it to sleep');
   const undrained = undrainedProxies(context, sleep);
-  if (undrained.length === 0) {
-    return { kind: 'attemptSleep', server: name, sleep, attempt: 1, forced: false };
-  }
+  if (undrained.length === 0) return { kind: 'attemptSleep', server: name, sleep, attempt: 1, ...first };
   // Each proxy bounds its own drain and says so; one that says nothing twice as long is not to be trusted.
   const overdue = context.nowMs - sleep.requestedAtMs > server.pool.drainTimeoutMs * 2;
   return overdue ? cancel(`no word of the drain from ${undrained.join(', ')}`) : undefined;
@@ -94,6 +94,43 @@ function undrainedProxies({ fleet, liveness, nowMs }: PowerContext, sleep: Sleep
   return live.filter((proxy) => sleep.proxies[proxy] !== 'drained' && sleep.proxies[proxy] !== 'timedOut');
 }
 
+interface SleepStep {
+  readonly rung: number;
+  readonly forced: boolean;
+}
+
+/**
+ * The ways to cycle a hung server, each tried once: asked gracefully by every method that sleeps, since the first may
+ * be an agent or an ssh that hangs with it; then its power is cut, by every method that can and may.
+ */
+function mendSteps(server: ServerView): SleepStep[] {
+  const rungs = server.config.power.map((method, rung) => ({ rung, method, can: capabilitiesOf(method) }));
+  const graceful = rungs.filter(
+    ({ rung, can, method }) => can.has('sleep') && (!onlyCuts(method) || rung === rungThat(server, 'sleep')),
+  );
+  const forced = rungs.filter(({ can, method }) => can.has('forceOff') && method.allowForceOff);
+  return [
+    ...graceful.map(({ rung }) => ({ rung, forced: false })),
+    ...forced.map(({ rung }) => ({ rung, forced: true })),
+  ];
+}
+
+/** What a sleep tries the so-many-th time, from 1; undefined: nothing can put it to sleep. */
+function stepOf(server: ServerView, sleep: SleepInProgress, attempt: number): SleepStep | undefined {
+  if (sleep.mend) {
+    const steps = mendSteps(server);
+    return steps[Math.min(attempt, steps.length) - 1];
+  }
+  const rung = rungThat(server, 'sleep');
+  if (rung === undefined) return undefined;
+  const cuts = rungThat(server, 'forceOff');
+  const mayForce = cuts !== undefined && server.config.power[cuts]?.allowForceOff === true;
+  // What was refused is asked again; what was taken and did nothing is forced.
+  return attempt > 1 && mayForce && !sleep.attemptFailed
+    ? { rung: cuts, forced: true }
+    : { rung, forced: false };
+}
+
 /** After the power-off was sent: waits, repeats, forces where that is allowed, and wakes what is off and wanted. */
 export function continueStop(
   context: PowerContext,
@@ -103,17 +140,16 @@ export function continueStop(
   const { state, config } = server;
   const { sleep } = state;
   if (state.powerState === 'off' || !sleep) return isWanted ? 'wake' : undefined;
-  const rung = rungThat(server, 'sleep');
-  const method = rung === undefined ? undefined : config.power[rung];
-  if (!method) return undefined;
+  const tried = stepOf(server, sleep, sleep.attempt);
+  const method = tried && config.power[tried.rung];
+  const next = stepOf(server, sleep, sleep.attempt + 1);
+  if (!method || !next) return undefined;
   const sinceAttemptMs = context.nowMs - sleep.attemptedAtMs;
   if (!sleep.attemptFailed && sinceAttemptMs < method.gracefulOffTimeoutMs) return undefined;
   if (sleep.attemptFailed && sinceAttemptMs < 1_000 * 2 ** (sleep.attempt - 1)) return undefined;
   const cancel = (reason: string) => ({ kind: 'cancelSleep', server: state.name, sleep, reason }) as const;
   if (isWanted && !sleep.mend) return cancel('still on, and wanted awake again');
-  if (sleep.attempt >= maxSleepAttempts) return cancel(`not off after ${sleep.attempt} tries`);
-  const cuts = rungThat(server, 'forceOff');
-  const mayForce = cuts !== undefined && config.power[cuts]?.allowForceOff === true;
-  const forced = mayForce && !sleep.attemptFailed;
-  return { kind: 'attemptSleep', server: state.name, sleep, attempt: sleep.attempt + 1, forced };
+  const mostAttempts = Math.max(maxSleepAttempts, sleep.mend ? mendSteps(server).length : 0);
+  if (sleep.attempt >= mostAttempts) return cancel(`not off after ${sleep.attempt} tries`);
+  return { kind: 'attemptSleep', server: state.name, sleep, attempt: sleep.attempt + 1, ...next };
 }

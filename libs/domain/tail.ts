@@ -10,25 +10,6 @@ export interface ErrorTail {
   scaleAt(mean: number): number;
   /** How many scales above the mean the outcome is with probability `probability` (below 0.05). */
   quantile(probability: number): number;
-  /** All it has learned, as JSON. */
-  save(): SavedTail;
-}
-
-export interface SavedTail {
-  /** The bins that hold something: bin and weight. */
-  readonly histogram: readonly (readonly [number, number])[];
-  readonly weight: number;
-  readonly total: number;
-  readonly count: number;
-  readonly variance: number;
-  readonly tail: Tail;
-}
-
-interface Tail {
-  readonly threshold: number;
-  readonly spread: number;
-  readonly shape: number;
-  readonly share: number;
 }
 
 /** Errors grow with the square root of the level, as counts do; the offset keeps a silent night from a scale of 0. */
@@ -44,7 +25,7 @@ const zeroBin = 200;
 const tailShare = 0.05;
 /** Until so many errors are known, the tail is that of a slightly heavy-tailed normal distribution. */
 const errorsForTail = 360;
-const firstTail: Tail = { threshold: 1.65, spread: 0.6, shape: 0, share: tailShare };
+const firstTail = { threshold: 1.65, spread: 0.6, shape: 0, share: tailShare };
 const leastSpread = 0.15;
 /** A heavier shape than this is taken for chance; a lighter one is not relied on. */
 const shapeRange = { least: 0, most: 0.2 };
@@ -60,22 +41,15 @@ export interface ErrorTailOptions {
   readonly shapeMs: number;
 }
 
-/** @param saved what `save` once gave: it goes on from there. */
-export function createErrorTail(
-  { stepMs, scaleMs, shapeMs }: ErrorTailOptions,
-  saved?: SavedTail,
-): ErrorTail {
+export function createErrorTail({ stepMs, scaleMs, shapeMs }: ErrorTailOptions): ErrorTail {
   const histogram = new Float64Array(bins);
   const growth = Math.exp(stepMs / shapeMs);
   const scaleGain = 1 - Math.exp(-stepMs / scaleMs);
-  let { weight, total, count, variance, tail } = saved ?? {
-    weight: 1,
-    total: 0,
-    count: 0,
-    variance: firstVariance,
-    tail: firstTail,
-  };
-  for (const [bin, held] of saved?.histogram ?? []) histogram[bin] = held;
+  let weight = 1;
+  let total = 0;
+  let count = 0;
+  let variance = firstVariance;
+  let tail = firstTail;
 
   const rescale = () => {
     for (let bin = 0; bin < bins; bin += 1) histogram[bin] = (histogram[bin] ?? 0) / weight;
@@ -123,10 +97,6 @@ export function createErrorTail(
       const { threshold, spread, shape, share } = tail;
       const times = share / Math.max(1e-9, probability);
       return threshold + spread * (shape < 1e-3 ? Math.log(times) : (times ** shape - 1) / shape);
-    },
-    save() {
-      const held = [...histogram.entries()].filter(([, value]) => value > 0);
-      return { histogram: held, weight, total, count, variance, tail };
     },
   };
 }

@@ -87,7 +87,9 @@ export type SubjectKind =
   | 'load'
   | 'probe'
   | 'meter'
+  | 'capacity'
   | 'energy'
+  | 'pool'
   | 'heartbeat'
   | 'lease';
 
@@ -112,6 +114,14 @@ export const catalog = {
     inputs: DecisionInputsSchema,
     forecastRps: Rate,
     validForMs: DurationMs,
+    reason: Reason,
+  }),
+
+  /** What a server sustains within the latency objective, learned from what it served; in the place of `configuredRps`. */
+  ServerCapacityLearned: define('capacity', {
+    ...server,
+    capacityRps: Rate,
+    configuredRps: Rate,
     reason: Reason,
   }),
 
@@ -180,8 +190,24 @@ export const catalog = {
   /** It is not counted as capacity until it has served again. */
   DrillFailed: define('power', { ...server, drillId: Id, reason: Reason }),
 
+  /**
+   * No decision within its lease, or no bus to hear it by: the power service wakes by itself. `reason` says what.
+   */
+  FailAwakeStarted: define('pool', {
+    pool: Name,
+    cause: Type.Union([Type.Literal('planner'), Type.Literal('bus')]),
+    lostForMs: DurationMs,
+    reason: Reason,
+  }),
+  /** The planner decides again. */
+  FailAwakeEnded: define('pool', { pool: Name, durationMs: DurationMs }),
+
   ServerBecameHealthy: define('health', { ...server, latencyMs: DurationMs, consecutive: Count }),
   ServerBecameUnhealthy: define('health', { ...server, reason: Reason, consecutive: Count }),
+  /** A proxy ejected it, and the probes say so too. */
+  EjectionConfirmed: define('health', { ...server, reason: Reason, consecutive: Count }),
+  /** A proxy ejected it, and it answers the probes well: whoever ejected it may send to it again. */
+  EjectionLifted: define('health', { ...server, consecutive: Count }),
   /** Off by its hardware and silent to a probe: the sleep is proven. */
   SleepVerified: define('health', { ...server, evidence: Reason }),
   /** It answers while its hardware says off. */

@@ -19,6 +19,7 @@ import {
 } from './config/power.ts';
 import {
   BalancingSchema,
+  CircuitSchema,
   ForwardingSchema,
   ParkingSchema,
   ProxySchema,
@@ -31,7 +32,11 @@ export { NamePattern } from './config/shared.ts';
 
 export const PoolConfigSchema = strictObject(
   {
-    routes: Type.Array(RouteSchema, { minItems: 1, default: [{ pathPrefix: '/' }] }),
+    routes: Type.Array(RouteSchema, {
+      minItems: 1,
+      default: [{ pathPrefix: '/' }],
+      description: 'Which requests are its own; of several pools the longest match wins',
+    }),
     minServers: Type.Integer({ minimum: 0, default: 1, description: 'The floor: never fewer awake' }),
     spareServers: Type.Integer({
       minimum: 0,
@@ -48,6 +53,7 @@ export const PoolConfigSchema = strictObject(
     healthCheck: HealthCheckSchema,
     parking: ParkingSchema,
     balancing: BalancingSchema,
+    circuit: CircuitSchema,
     planner: PlannerSchema,
     forwarding: ForwardingSchema,
     drill: DrillSchema,
@@ -57,7 +63,7 @@ export const PoolConfigSchema = strictObject(
 
 export const ServerConfigSchema = strictObject(
   {
-    pool: Type.String({ pattern: NamePattern }),
+    pool: Type.String({ pattern: NamePattern, description: 'The pool it serves in' }),
     url: Type.String({
       pattern: UrlPattern,
       description: 'Where it serves: scheme, host and port',
@@ -123,9 +129,10 @@ export const BoundsSchema = settings(
     ),
     maxConcurrentProbes: Type.Integer({
       minimum: 1,
-      maximum: 10_000,
-      default: 512,
-      description: 'Probes at once; more wait their turn',
+      maximum: 100_000,
+      default: 4_096,
+      description:
+        'Probes at once; more wait their turn. Fewer than servers: probes are late when many are silent',
     }),
     contradictionConfirmMs: durationMs(1_500, 'Witnesses that disagree for shorter are only late'),
     contradictionSettleMs: durationMs(30_000, 'From a contradiction until a verdict falls'),
@@ -153,8 +160,8 @@ export const BoundsSchema = settings(
 export const FleetConfigSchema = strictObject(
   {
     version: Type.Literal(1),
-    pools: byName(PoolConfigSchema, 1),
-    servers: byName(ServerConfigSchema),
+    pools: byName(PoolConfigSchema, 'By name: the servers of one site', 1),
+    servers: byName(ServerConfigSchema, 'By name: one machine each'),
     notifications: NotificationsSchema,
     bounds: BoundsSchema,
     costs: CostsSchema,

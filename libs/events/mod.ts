@@ -8,8 +8,9 @@ export {
   type StoredMessage,
   typeNameOf,
 } from './codec.ts';
+export { describedSchema, eventDescriptions, fieldDescriptions } from './descriptions.ts';
 export * from './fleetConfig.ts';
-export { type Capability, capabilitiesOf } from './powerMethod.ts';
+export { type Capability, capabilitiesOf, onlyCuts } from './powerMethod.ts';
 export * from './question.ts';
 export {
   decisionSubject,

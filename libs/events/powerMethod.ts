@@ -43,3 +43,8 @@ export function capabilitiesOf(method: PowerMethod): ReadonlySet<Capability> {
 function those(said: { readonly [capability in Capability]?: unknown }): ReadonlySet<Capability> {
   return new Set(allCapabilities.filter((capability) => said[capability] !== undefined));
 }
+
+/** Does a sleep by this method cut the power, since it knows no other way? */
+export function onlyCuts({ driver }: PowerMethod): boolean {
+  return driver === 'http' || driver === 'pdu';
+}

@@ -19,6 +19,7 @@ test.each<[EventType, object, string, string]>([
   ['ServerEjected', data, 'FLEET', 'nemuri.state.s1.traffic.p1'],
   ['ServerCordoned', ofServer, 'FLEET', 'nemuri.operator.server.s1'],
   ['TargetPinned', ofPool, 'FLEET', 'nemuri.operator.pool.web'],
+  ['FailAwakeStarted', ofPool, 'FLEET', 'nemuri.pool.web.power'],
   ['LoadSampled', data, 'TELEMETRY', 'nemuri.load.web.p1'],
   ['ProbesSampled', data, 'TELEMETRY', 'nemuri.probe.h1'],
   ['HeartbeatSent', data, 'TELEMETRY', 'nemuri.heartbeat.s1'],

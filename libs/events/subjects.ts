@@ -12,6 +12,7 @@ export const streams: Readonly<Record<StreamName, { readonly subjects: readonly 
       `${root}.state.>`,
       `${root}.operator.>`,
       `${root}.energy.*`,
+      `${root}.pool.*.power`,
     ],
   },
   TELEMETRY: {
@@ -44,6 +45,7 @@ export function loadFilterOf(pool: string): string {
 const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   config: 'FLEET',
   decision: 'FLEET',
+  capacity: 'FLEET',
   power: 'FLEET',
   health: 'FLEET',
   traffic: 'FLEET',
@@ -53,6 +55,7 @@ const streamOfKind: Readonly<Record<SubjectKind, StreamName>> = {
   probe: 'TELEMETRY',
   meter: 'TELEMETRY',
   energy: 'FLEET',
+  pool: 'FLEET',
   heartbeat: 'TELEMETRY',
   lease: 'TELEMETRY',
 };
@@ -95,6 +98,8 @@ export function subjectOf(event: EventDraft): string {
       return `${root}.config`;
     case 'decision':
       return decisionSubject(field(data, 'pool'));
+    case 'capacity':
+      return `${root}.state.${field(data, 'server')}.capacity`;
     case 'power':
       return powerSubject(field(data, 'server'));
     case 'health':
@@ -115,6 +120,8 @@ export function subjectOf(event: EventDraft): string {
       return `${root}.meter.${field(data, 'server')}`;
     case 'energy':
       return `${root}.energy.${field(data, 'pool')}`;
+    case 'pool':
+      return `${root}.pool.${field(data, 'pool')}.power`;
     case 'heartbeat':
       return `${root}.heartbeat.${field(data, 'server')}`;
     case 'lease':

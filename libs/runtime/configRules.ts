@@ -78,6 +78,7 @@ export function checkRules(value: unknown): Finding[] {
     ...sharedAddresses(servers),
     ...inOrder(boundsOrders, config.bounds, ['bounds']),
     ...unknownEvents(config.notifications),
+    ...proxiedByNobody(config.proxy),
   ];
 }
 
@@ -105,6 +106,17 @@ function inOrder(orders: readonly Order[], value: unknown, path: KeyPath): Findi
     if (typeof low !== 'number' || typeof high !== 'number' || low <= high) return [];
     const rule = `must be at most ${larger}, which is ${high}: ${why}`;
     return [finding([...path, ...smaller.split('.')], low, rule)];
+  });
+}
+
+/** A port that would take nobody's connections. */
+function proxiedByNobody(proxy: unknown): Finding[] {
+  const trusted = get(proxy, 'trustedProxies');
+  if (!Array.isArray(trusted) || trusted.length > 0) return [];
+  return ['http', 'https'].flatMap((port) => {
+    if (get(proxy, `proxyProtocol.${port}`) !== true) return [];
+    const rule = 'must be false while trustedProxies is empty: only those may connect there';
+    return [finding(['proxy', 'proxyProtocol', port], true, rule)];
   });
 }
 

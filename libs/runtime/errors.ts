@@ -1,11 +1,12 @@
 /**
- * Every answer that Nemuri itself gives in place of a server's: one row a case. The body is
+ * Every answer that Nemuri itself gives, in place of a server's or for the console: one row a case. The body is
  * `application/problem+json` (RFC 9457); `code` is stable and what a client should test.
  */
 const problemTable = {
   NEMURI_NO_ROUTE: { status: 404, title: 'No pool serves this host and path' },
   NEMURI_HOST_NOT_ALLOWED: { status: 421, title: 'This host is not served here' },
   NEMURI_BODY_TOO_LARGE: { status: 413, title: 'The request body is larger than this pool takes' },
+  NEMURI_HEADERS_TOO_LARGE: { status: 431, title: 'The header section is too large' },
   NEMURI_BAD_REQUEST: { status: 400, title: 'The request can not be forwarded' },
   NEMURI_UPSTREAM_FAILED: { status: 502, title: 'No server could answer this request' },
   NEMURI_NOT_CONFIGURED: { status: 503, title: 'The proxy has no configuration yet' },
@@ -14,6 +15,18 @@ const problemTable = {
   NEMURI_PARKED_TOO_LONG: { status: 503, title: 'No server became ready in time' },
   NEMURI_STOPPING: { status: 503, title: 'The proxy is stopping' },
   NEMURI_UPSTREAM_TIMEOUT: { status: 504, title: 'The server did not answer in time' },
+  // The console's own.
+  NEMURI_LOGIN_REQUIRED: { status: 401, title: 'This needs a login' },
+  NEMURI_LOGIN_REFUSED: { status: 401, title: 'This token is not the right one' },
+  NEMURI_ORIGIN_REFUSED: { status: 403, title: 'This request does not come from the console’s own page' },
+  NEMURI_NOT_FOUND: { status: 404, title: 'There is nothing here' },
+  NEMURI_CAN_NOT_BE_DONE: { status: 409, title: 'This can not be done now' },
+  NEMURI_MEDIA_TYPE: { status: 415, title: 'This content type is not taken' },
+  NEMURI_INVALID: { status: 400, title: 'The request is not valid' },
+  NEMURI_TOO_OFTEN: { status: 429, title: 'Too many requests of this kind' },
+  NEMURI_FAILED: { status: 500, title: 'The console failed to answer' },
+  NEMURI_BUS_LOST: { status: 503, title: 'The bus did not answer' },
+  NEMURI_TOO_MANY_VIEWERS: { status: 503, title: 'Too many pages are open already' },
 } as const;
 
 export type ProblemCode = keyof typeof problemTable;

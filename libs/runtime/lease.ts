@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { StaleWriterError } from '../bus/mod.ts';
 import type { Fleet } from '../domain/mod.ts';
 import { type EventOf, leaseSubject } from '../events/mod.ts';
@@ -35,10 +34,9 @@ export class LeaseLostError extends Error {
   }
 }
 
-export interface LeaseOptions extends Pick<ServiceContext, 'bus' | 'log' | 'nowMs' | 'settings'> {
+export interface LeaseOptions
+  extends Pick<ServiceContext, 'bus' | 'log' | 'nowMs' | 'settings' | 'clock' | 'chance'> {
   readonly leaseMs: () => number;
-  /** Milliseconds by a clock that is never set; default: the process's own. */
-  readonly monotonicMs?: () => number;
 }
 
 /** What was last said, and when this process heard it. */
@@ -76,9 +74,10 @@ const looksPerLease = 4;
  * other waits until it has heard nothing for the leader's `leaseMs`: the take-over takes at most that and a quarter.
  */
 export async function openLease(options: LeaseOptions): Promise<Lease> {
-  const { bus, log, nowMs, leaseMs, monotonicMs = () => performance.now() } = options;
+  const { bus, log, nowMs, leaseMs, clock, chance } = options;
+  const { monotonicMs } = clock;
   const { service, name: replica } = options.settings;
-  const instance = randomUUID();
+  const instance = chance.newId();
   const listeners = new Set<() => void>();
   const guards = new Set<() => void>();
   let word: Word | undefined;
@@ -153,7 +152,7 @@ export async function openLease(options: LeaseOptions): Promise<Lease> {
     firstLook = resolve;
   });
   await readLast();
-  loop = startLoop({ work: () => look().finally(() => firstLook()), delayMs, onError });
+  loop = startLoop({ clock, work: () => look().finally(() => firstLook()), delayMs, onError });
   const subscription = await bus.subscribe({
     stream: 'TELEMETRY',
     filter: leaseSubject(service),

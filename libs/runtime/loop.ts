@@ -1,4 +1,5 @@
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
+import { type Clock, systemClock } from './clock.ts';
 
 export interface Loop {
   /** Runs the work now; when it is running, once more right after. */
@@ -12,17 +13,20 @@ export interface LoopOptions {
   /** Asked after each round: ms until the next one. */
   readonly delayMs: () => number;
   readonly onError: (error: unknown) => void;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
 }
 
 /** Does the work at once, then again and again, never two rounds at a time. A round that fails is reported. */
 export function startLoop(options: LoopOptions): Loop {
-  let timer: NodeJS.Timeout | undefined;
+  const { clock = systemClock } = options;
+  let cancelTimer: (() => void) | undefined;
   let running: Promise<void> | undefined;
   let again = false;
   let stopped = false;
 
   const round = () => {
-    clearTimeout(timer);
+    cancelTimer?.();
     if (stopped) return;
     if (running) {
       again = true;
@@ -35,15 +39,15 @@ export function startLoop(options: LoopOptions): Loop {
       .catch(options.onError)
       .finally(() => {
         running = undefined;
-        if (!stopped) timer = setTimeout(round, again ? 0 : options.delayMs());
+        if (!stopped) cancelTimer = clock.after(again ? 0 : options.delayMs(), round);
       });
   };
-  timer = setTimeout(round, 0);
+  cancelTimer = clock.after(0, round);
   return {
     wakeUp: round,
     async stop() {
       stopped = true;
-      clearTimeout(timer);
+      cancelTimer?.();
       await running;
     },
   };

@@ -26,11 +26,16 @@ const http = { driver: 'http', url: 'http://10.0.2.1', wake: { path: '/on' }, re
 const pdu = { driver: 'pdu', host: '10.0.3.1', outletOid: '1.3.6.1.4.1.318.1.4.7', community: 'env:SNMP' };
 
 test('one of each, the PDU last, is valid', () => {
-  expect(problems(ipmi, wol, ssh, exec, http, pdu)).toEqual([]);
+  expect(problems(wol, { driver: 'agent' }, ipmi, ssh, exec, http, pdu)).toEqual([]);
 });
 
 test.each<[string, object[], string]>([
   ['a PDU that is not last', [pdu, wol], 'power[0].driver: must be the last method'],
+  [
+    'an agent behind another method that sleeps',
+    [ipmi, { driver: 'agent' }],
+    'power[1].driver: must stand before other methods that sleep',
+  ],
   ['sleep without wake', [ssh], 'power: must have a method that wakes'],
   [
     'ssh that knows no host key',

@@ -19,6 +19,14 @@ export function checkLadder(path: KeyPath, methods: readonly unknown[]): Finding
     const rule = 'must be the last method: a cut outlet takes the BMC with it';
     findings.push(wrong([...path, index, 'driver'], method.driver, rule));
   }
+  for (const [index, method] of methods.entries()) {
+    if (!isMapping(method) || method.driver !== 'agent') continue;
+    const earlier = methods.slice(0, index).filter(isMethod);
+    if (!earlier.some((other) => capabilitiesOf(other).has('sleep'))) continue;
+    const rule =
+      'must stand before other methods that sleep: the first that can does it, and its last look is never asked for';
+    findings.push(wrong([...path, index, 'driver'], method.driver, rule));
+  }
   const known = methods.filter(isMethod).map(capabilitiesOf);
   if (known.length < methods.length) return findings;
   const can = (capability: 'wake' | 'sleep') => known.some((capabilities) => capabilities.has(capability));

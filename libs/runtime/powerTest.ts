@@ -38,3 +38,13 @@ export type PowerTestMessage =
   | { readonly kind: 'step'; readonly step: PowerTestStep }
   /** `problem`: why it could not go on to its end. */
   | { readonly kind: 'done'; readonly ok: boolean; readonly problem?: string };
+
+/** Reads every server named, for `nemuri doctor`; nothing is switched. */
+export interface ReadAllJob {
+  readonly servers: readonly string[];
+  readonly config: FleetConfig;
+}
+
+export type ReadAllMessage =
+  | { readonly kind: 'step'; readonly server: string; readonly step: PowerTestStep }
+  | { readonly kind: 'done' };

@@ -4,8 +4,8 @@ const maxSecretBytes = 64 * 1024;
 
 /**
  * The secret that a reference of the configuration names: `env:NAME`, or `file:/path` (one trailing newline is
- * not part of it). Only the power service (BMCs) and the health service (tokens of
- * heartbeats, webhooks) call this. Read anew at each call, so a rotated secret is seen.
+ * not part of it). Only the power service (BMCs), the health service (tokens of
+ * heartbeats, webhooks) and the console (its own token) call this. Read anew at each call, so a rotated secret is seen.
  * @throws Error naming the reference and the rule, never what it refers to. What is no reference is not shown,
  * since it may be the secret itself.
  */

@@ -1,9 +1,12 @@
 import fastify from 'fastify';
 import { type Bus, connectJetStreamBus } from '../bus/mod.ts';
 import type { Fleet } from '../domain/mod.ts';
+import { type Chance, type Clock, systemChance, systemClock } from './clock.ts';
 import { messageOf } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
+import { type MetricSample, processSamples, renderPrometheus, watchEventLoop } from './metrics.ts';
 import { startTelemetry, type Telemetry } from './telemetry.ts';
+import { packageVersion } from './version.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -21,12 +24,14 @@ export interface ServiceSettings {
   readonly stopTimeoutMs: number;
 }
 
-const adminPorts: Readonly<Record<string, number>> = {
+/** Where each service answers on 127.0.0.1 unless NEMURI_ADMIN_LISTEN says otherwise. */
+export const adminPorts: Readonly<Record<string, number>> = {
   proxy: 8081,
   planner: 8082,
   power: 8083,
   health: 8084,
   agent: 8085,
+  console: 8086,
 };
 
 /**
@@ -79,6 +84,8 @@ export interface ServiceContext {
   readonly log: Logger;
   readonly telemetry: Telemetry;
   readonly nowMs: () => number;
+  readonly clock: Clock;
+  readonly chance: Chance;
 }
 
 export interface RunningService {
@@ -88,8 +95,8 @@ export interface RunningService {
   readonly leads?: () => boolean;
   /** Why it can't do its work now; undefined: it is ready. */
   readonly notReady: () => string | undefined;
-  /** In Prometheus' text format; served at `/metrics`. */
-  readonly metrics?: () => string;
+  /** What it counts, beside what every service says of itself; served at `/metrics` and exported by OTLP. */
+  readonly metrics?: () => readonly MetricSample[];
   /** Finishes what is under way. Called once, before the bus is closed. */
   stop(): Promise<void>;
 }
@@ -118,12 +125,23 @@ export async function runService(
   };
   process.once('uncaughtException', crash);
   process.once('unhandledRejection', crash);
-  const telemetry = await startTelemetry(service);
   const abort = new AbortController();
   let running: RunningService | undefined;
-  const admin = await openAdmin(settings, () => ({ running, stopping: abort.signal.aborted }));
-
   let bus: Bus | undefined;
+  const about = { service, name: settings.name, version: packageVersion() };
+  const eventLoop = watchEventLoop();
+  const collect = () => [
+    ...processSamples(
+      about,
+      running?.notReady() === undefined && !!running,
+      bus?.lostSinceMs === undefined && !!bus,
+      eventLoop,
+    ),
+    ...(running?.metrics?.() ?? []),
+  ];
+  const telemetry = await startTelemetry(service, process.env, collect);
+  const admin = await openAdmin(settings, () => ({ running, stopping: abort.signal.aborted }), collect);
+
   const stop = async (why: string) => {
     if (abort.signal.aborted) return;
     abort.abort();
@@ -150,7 +168,8 @@ export async function runService(
     ...(settings.natsReplicas === undefined ? {} : { limits: { replicas: settings.natsReplicas } }),
     onProblem: (problem) => log.warn({ error: messageOf(problem) }, 'bus'),
   });
-  running = await start({ settings, bus, log, telemetry, nowMs: Date.now });
+  const surroundings = { nowMs: systemClock.nowMs, clock: systemClock, chance: systemChance };
+  running = await start({ settings, bus, log, telemetry, ...surroundings });
   log.info({ admin: admin.server.address(), notReady: running.notReady() }, 'started');
   process.send?.({ kind: 'started', service, name: settings.name, admin: admin.server.address() });
 }
@@ -158,9 +177,12 @@ export async function runService(
 async function openAdmin(
   settings: ServiceSettings,
   state: () => { running: RunningService | undefined; stopping: boolean },
+  collect: () => readonly MetricSample[],
 ) {
   const admin = fastify({ forceCloseConnections: true });
-  admin.get('/healthz', async () => ({ service: settings.service, name: settings.name, status: 'alive' }));
+  const { service, name } = settings;
+  const version = packageVersion();
+  admin.get('/healthz', async () => ({ service, name, status: 'alive', version, timeMs: Date.now() }));
   admin.get('/readyz', async (_request, reply) => {
     const { running, stopping } = state();
     const why = stopping ? 'stopping' : running ? running.notReady() : 'starting: waiting for the bus';
@@ -169,10 +191,9 @@ async function openAdmin(
       ? { status: 'ready', ...role }
       : reply.code(503).send({ status: 'not ready', why });
   });
-  admin.get('/metrics', async (_request, reply) => {
-    const text = state().running?.metrics?.();
-    return text === undefined ? reply.code(404).send() : reply.type('text/plain; version=0.0.4').send(text);
-  });
+  admin.get('/metrics', async (_request, reply) =>
+    reply.type('text/plain; version=0.0.4').send(renderPrometheus(collect())),
+  );
   admin.get('/fleet', async (_request, reply) => state().running?.fleet() ?? reply.code(503).send({}));
   try {
     await admin.listen({ host: settings.adminHost, port: settings.adminPort });

@@ -3,8 +3,10 @@ import { type Bus, connectJetStreamBus } from '../bus/mod.ts';
 import type { FleetConfig } from '../events/mod.ts';
 import { type ConfigProblem, formatProblem } from './config.ts';
 import { watchConfig } from './configSource.ts';
+import { freePort } from './freePort.ts';
 import { ensureNatsServer, type NatsServer, startNatsServer } from './natsServer.ts';
-import { type SupervisedProcess, supervise } from './supervisor.ts';
+import { type ProcessSpec, type SupervisedProcess, supervise } from './supervisor.ts';
+import { tracingWanted } from './telemetry.ts';
 
 export const serviceNames = ['health', 'power', 'planner', 'proxy'] as const;
 export type ServiceName = (typeof serviceNames)[number];
@@ -20,6 +22,10 @@ export interface StackOptions {
   readonly natsPort?: number;
   /** `host:port` of the proxy; port 0 is a free one. */
   readonly listen: string;
+  /** `host:port` of the console; left out: there is none. */
+  readonly consoleListen?: string;
+  /** Another program in a service's place, e.g. a planner to compare ours with. */
+  readonly scripts?: Partial<Record<ServiceName, string>>;
   /** `host:port` for each admin address; left out: each service's default. */
   readonly adminListen?: string;
   readonly env?: NodeJS.ProcessEnv;
@@ -33,6 +39,8 @@ export interface Stack {
   readonly nats: NatsServer | undefined;
   readonly bus: Bus;
   readonly services: Readonly<Record<ServiceName, SupervisedProcess>>;
+  /** Undefined where none was asked for. */
+  readonly console: SupervisedProcess | undefined;
   /** Ends everything it started, proxies first, the bus last. */
   stop(): Promise<void>;
 }
@@ -52,7 +60,7 @@ const natsWatchIntervalMs = 250;
 
 /**
  * All of Nemuri on one machine: the bus (our own nats-server unless one is given), the configuration file taken into
- * the history and watched, and the four services, each a process of its own that is started again when it ends.
+ * the history and watched, the four services and the console, each a process of its own that is started again when it ends.
  * @throws InvalidConfigError when the file is not valid now; Error when nats-server is missing and can't be installed.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -77,35 +85,68 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await stopBus();
     throw error;
   }
-  const services = Object.fromEntries(
-    serviceNames.map((name) => [name, superviseService(options, name, natsUrl)]),
-  ) as Record<ServiceName, SupervisedProcess>;
+  const tracing = await ownTracing(options);
+  const superviseService = (name: ServiceName | 'console') =>
+    supervise(serviceSpec(options, name, natsUrl, tracing));
+  const services = Object.fromEntries(serviceNames.map((name) => [name, superviseService(name)])) as Record<
+    ServiceName,
+    SupervisedProcess
+  >;
+  const console = options.consoleListen === undefined ? undefined : superviseService('console');
   return {
     natsUrl,
     nats: nats?.server,
     bus,
     services,
+    console,
     async stop() {
-      await services.proxy.stop(stopTimeoutMs);
+      await Promise.all([services.proxy.stop(stopTimeoutMs), console?.stop(stopTimeoutMs)]);
       await Promise.all(serviceNames.map((name) => services[name].stop(stopTimeoutMs)));
       await stopBus();
     },
   };
 }
 
-function superviseService(options: StackOptions, name: ServiceName, natsUrl: string): SupervisedProcess {
-  return supervise({
+/**
+ * Where spans go: to the console, unless the environment names another place or wants none.
+ * @returns variables for every service, and for the console alone.
+ */
+async function ownTracing(
+  options: StackOptions,
+): Promise<Record<'every' | 'console', Readonly<Record<string, string>>>> {
+  const env = { ...process.env, ...options.env };
+  const isDecided = tracingWanted(env) || env.OTEL_TRACES_EXPORTER || env.OTEL_SDK_DISABLED;
+  if (options.consoleListen === undefined || isDecided) return { every: {}, console: {} };
+  const place = `127.0.0.1:${await freePort('127.0.0.1')}`;
+  return {
+    every: { OTEL_EXPORTER_OTLP_ENDPOINT: `http://${place}`, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' },
+    console: { NEMURI_OTLP_LISTEN: place },
+  };
+}
+
+function serviceSpec(
+  options: StackOptions,
+  name: ServiceName | 'console',
+  natsUrl: string,
+  tracing: Awaited<ReturnType<typeof ownTracing>>,
+): ProcessSpec {
+  return {
     name,
-    script: join(options.distDir, 'services', name, 'main.js'),
+    script:
+      (name === 'console' ? undefined : options.scripts?.[name]) ??
+      join(options.distDir, 'services', name, 'main.js'),
     env: {
       ...options.env,
       NEMURI_NATS_URL: natsUrl,
       NEMURI_NAME: name,
       ...(name === 'proxy' ? { NEMURI_LISTEN: options.listen } : {}),
+      ...(name === 'console'
+        ? { NEMURI_CONSOLE_LISTEN: options.consoleListen, ...tracing.console }
+        : tracing.every),
       ...(options.adminListen === undefined ? {} : { NEMURI_ADMIN_LISTEN: options.adminListen }),
     },
     onLine: (line) => options.onLine(name, line),
-  });
+  };
 }
 
 /** Applies the file, and goes on watching it. */

@@ -9,6 +9,7 @@ import {
   trace,
 } from '@opentelemetry/api';
 import { messageOf } from './errors.ts';
+import type { MetricSample } from './metrics.ts';
 
 export interface Telemetry {
   /** Whether spans go anywhere. False: nothing of the SDK is even loaded. */
@@ -27,13 +28,27 @@ export function tracingWanted(env: Environment): boolean {
   );
 }
 
+/** Metrics go out by OTLP when they are asked for by name: whoever scrapes Prometheus needs no second copy. */
+export function otlpMetricsWanted(env: Environment): boolean {
+  if (env.OTEL_SDK_DISABLED?.toLowerCase() === 'true' || env.OTEL_METRICS_EXPORTER === 'none') return false;
+  return env.OTEL_METRICS_EXPORTER === 'otlp' || Boolean(env.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT);
+}
+
 /**
  * Starts the OpenTelemetry SDK when the environment asks for it. Nothing is instrumented by itself: on the request
  * path a span made and thrown away costs more than the request.
+ * @param collect every metric of this process now.
  */
-export async function startTelemetry(service: string, env: Environment = process.env): Promise<Telemetry> {
-  if (!tracingWanted(env)) return { enabled: false, stop: async () => {} };
-  process.env.OTEL_METRICS_EXPORTER ??= 'none';
+export async function startTelemetry(
+  service: string,
+  env: Environment = process.env,
+  collect: () => readonly MetricSample[] = () => [],
+): Promise<Telemetry> {
+  const traces = tracingWanted(env);
+  const metering = otlpMetricsWanted(env);
+  if (!traces && !metering) return { enabled: false, stop: async () => {} };
+  if (!traces) process.env.OTEL_TRACES_EXPORTER = 'none';
+  process.env.OTEL_METRICS_EXPORTER = 'none';
   process.env.OTEL_LOGS_EXPORTER ??= 'none';
   const { NodeSDK, tracing } = await import('@opentelemetry/sdk-node');
   const sdk = new NodeSDK({
@@ -41,9 +56,25 @@ export async function startTelemetry(service: string, env: Environment = process
     ...(env.OTEL_TRACES_SAMPLER ? {} : { sampler: new tracing.AlwaysOnSampler() }),
     serviceName: env.OTEL_SERVICE_NAME ?? `nemuri-${service}`,
     instrumentations: [],
+    ...(metering ? { metricReaders: [await otlpReader(env, collect)] } : {}),
   });
   sdk.start();
-  return { enabled: true, stop: () => sdk.shutdown().catch(() => {}) };
+  return { enabled: traces, stop: () => sdk.shutdown().catch(() => {}) };
+}
+
+const defaultExportIntervalMs = 60_000;
+
+async function otlpReader(env: Environment, collect: () => readonly MetricSample[]) {
+  const { metrics } = await import('@opentelemetry/sdk-node');
+  const { OTLPMetricExporter } = await import('@opentelemetry/exporter-metrics-otlp-proto');
+  const { metricProducer } = await import('./otlpMetrics.ts');
+  const exportIntervalMillis = Number(env.OTEL_METRIC_EXPORT_INTERVAL) || defaultExportIntervalMs;
+  return new metrics.PeriodicExportingMetricReader({
+    exporter: new OTLPMetricExporter(),
+    exportIntervalMillis,
+    exportTimeoutMillis: Math.min(exportIntervalMillis, Number(env.OTEL_METRIC_EXPORT_TIMEOUT) || 30_000),
+    metricProducers: [metricProducer(collect, Date.now(), Date.now)],
+  });
 }
 
 const tracer = () => trace.getTracer('nemuri');

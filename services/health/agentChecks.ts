@@ -25,7 +25,7 @@ export interface AgentChecks {
  * sleeps is not asked.
  */
 export function askAgentChecks(
-  options: Pick<ServiceContext, 'bus' | 'log' | 'nowMs'> & {
+  options: Pick<ServiceContext, 'bus' | 'log' | 'nowMs' | 'clock'> & {
     readonly view: FleetView;
     /** False: another replica asks. */
     readonly leads: () => boolean;
@@ -51,6 +51,7 @@ export function askAgentChecks(
       await bus.publish({ type: 'HeartbeatSent', data }, { timeoutMs: publishTimeoutMs });
     };
     return startLoop({
+      clock: options.clock,
       work,
       delayMs: intervalMs,
       onError: (error) => log.debug({ server, error: messageOf(error) }, 'agent check without an answer'),

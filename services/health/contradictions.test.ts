@@ -107,6 +107,9 @@ test('a power state that is only inferred from the probes is no witness beside t
   expect(data.evidence).toBe('ready; power unknown, heartbeat none, probe bad, traffic idle');
 });
 
+const isProbesSampled = (event: RecordedEvent): event is EventOf<'ProbesSampled'> =>
+  event.type === 'ProbesSampled';
+
 const load = (completed: number, failed: number, proxy = 'p1') => {
   const { latencyMs } = sampleData.LoadSampled;
   const servers = { s1: { inFlight: 0, completed, failed, latencyMs } };
@@ -114,7 +117,11 @@ const load = (completed: number, failed: number, proxy = 'p1') => {
 };
 
 test('split view: the prober can not reach what the proxies can; it is kept until the verdict', async () => {
-  await start(await nowhere());
+  await start(await listen());
+  await load(9, 0);
+  await harness.nextEvent('TELEMETRY', isProbesSampled);
+  origin?.closeAllConnections();
+  origin?.close();
   const found = await saying(() => load(9, 0), detected('splitView'));
   const unhealthy = await saying(() => load(9, 0), next('ServerBecameUnhealthy'));
   const verdict = await next('ContradictionSettled', ({ data }) => data.contradiction === 'splitView');
@@ -133,13 +140,31 @@ test('split view: one proxy can not reach what another can', async () => {
   expect(health?.fleet().servers.s1?.health).toBe('healthy');
 });
 
-test('an ejection by the only proxy, while probes find it well, is one too', async () => {
-  await start(await listen());
-  await harness.publish({
+const eject = () =>
+  harness.publish({
     type: 'ServerEjected',
     data: { ...s1, proxy: 'p1', reason: 'reset', untilMs: Date.now() + 60_000 },
   });
-  expect((await detected('splitView')).data.evidence).toContain('traffic failing');
+
+test('an ejection of what answers well is lifted; one that comes again is a split view', async () => {
+  await start(await listen(), { contradictionSettleMs: 60_000 });
+  await eject();
+  const lifted = await next('EjectionLifted');
+  expect(health?.fleet().servers.s1?.ejectedUntilMs).toBeUndefined();
+  await eject();
+  const found = await detected('splitView');
+  expect(found.data.evidence).toContain('traffic failing');
+  const again = harness.bus.history('FLEET', lifted.sequence + 1);
+  for await (const { type } of again) expect(type).not.toBe('EjectionLifted');
+});
+
+test('an ejection of what is dead is confirmed', async () => {
+  await start(await nowhere());
+  await eject();
+  const unhealthy = await next('ServerBecameUnhealthy');
+  const confirmed = await next('EjectionConfirmed', undefined, unhealthy.sequence);
+  expect(confirmed.data.reason).toContain('ECONNREFUSED');
+  expect(health?.fleet().servers.s1?.ejectedUntilMs).toBeUndefined();
 });
 
 test('zombie: asleep by its history, and it speaks', async () => {

@@ -7,9 +7,8 @@ import {
   openContradictions,
   type ServerState,
   type Verdict,
-  withBoot,
 } from '../../libs/domain/mod.ts';
-import type { EventDraft, RecordedEvent } from '../../libs/events/mod.ts';
+import type { EventDraft } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import { startLoop } from '../../libs/runtime/loop.ts';
@@ -22,7 +21,7 @@ const publishTimeoutMs = 2_000;
 /** Looks in the time in which a contradiction is confirmed. */
 const looksPerConfirmation = 3;
 
-export interface ContradictionsOptions extends Pick<ServiceContext, 'log' | 'nowMs'> {
+export interface ContradictionsOptions extends Pick<ServiceContext, 'log' | 'nowMs' | 'clock'> {
   readonly view: FleetView;
   /** What all its witnesses say of a server now. */
   readonly observe: (state: ServerState) => Observation;
@@ -41,20 +40,7 @@ export function watchContradictions(options: ContradictionsOptions): Contradicti
   const { view, log, nowMs, observe } = options;
   /** Server → contradiction → epoch ms since when it is seen without a break. */
   const seen = new Map<string, Map<Contradiction, number>>();
-  const boots = new Map<string, { readonly bootId: string; readonly timesMs: readonly number[] }>();
 
-  const countBoot = (event: RecordedEvent) => {
-    if (event.type !== 'HeartbeatStarted' && event.type !== 'ServerRebooted') return;
-    const { server, bootId } = event.data;
-    if (bootId === undefined) return;
-    const known = boots.get(server);
-    const state = view.fleet.servers[server];
-    const windowMs = view.fleet.config?.bounds.restartStormWindowMs ?? 0;
-    // The first boot we hear of, and one that we woke it to, are no restarts.
-    const isRestart = known !== undefined && known.bootId !== bootId && state !== undefined && !state.wake;
-    const timesMs = known?.timesMs ?? [];
-    boots.set(server, { bootId, timesMs: isRestart ? withBoot(timesMs, event.timeMs, windowMs) : timesMs });
-  };
   const showing = (state: ServerState): Set<Contradiction> => {
     const bounds = view.fleet.config?.bounds;
     const { contradiction } = judge(observe(state));
@@ -62,7 +48,7 @@ export function watchContradictions(options: ContradictionsOptions): Contradicti
     const jumpedMs = options.clockJumpedMs(state.name);
     if (bounds && jumpedMs !== undefined && nowMs() - jumpedMs < bounds.contradictionSettleMs)
       now.add('clockJump');
-    if (bounds && isStorm(boots.get(state.name)?.timesMs ?? [], bounds, nowMs())) now.add('restartStorm');
+    if (bounds && isStorm(state, bounds, nowMs())) now.add('restartStorm');
     return now;
   };
   const look = async (state: ServerState) => {
@@ -92,12 +78,11 @@ export function watchContradictions(options: ContradictionsOptions): Contradicti
     if (await view.record(draft, publishTimeoutMs)) log.warn({ server: name, ...said }, type);
   };
   const forget = view.onChange((event) => {
-    countBoot(event);
     if (event.type !== 'FleetConfigured') return;
-    for (const map of [seen, boots])
-      for (const server of map.keys()) if (!Object.hasOwn(view.fleet.servers, server)) map.delete(server);
+    for (const server of seen.keys()) if (!Object.hasOwn(view.fleet.servers, server)) seen.delete(server);
   });
   const loop = startLoop({
+    clock: options.clock,
     work: async () => {
       for (const name of Object.keys(view.fleet.servers)) {
         const state = view.fleet.servers[name];

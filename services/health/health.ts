@@ -4,7 +4,7 @@ import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createLatencyHistogram } from '../../libs/runtime/latency.ts';
 import { type Lease, leaderLeaseMs, openLease } from '../../libs/runtime/lease.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
-import type { ProbeResult } from '../../libs/runtime/probe.ts';
+import { createProbe, type ProbeResult } from '../../libs/runtime/probe.ts';
 import { resolveSecret } from '../../libs/runtime/secrets.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { createWebhooks } from '../../libs/runtime/webhooks.ts';
@@ -12,7 +12,7 @@ import { askAgentChecks } from './agentChecks.ts';
 import { holdsBack, watchContradictions } from './contradictions.ts';
 import { listenForHeartbeats } from './heartbeatHttp.ts';
 import { followHeartbeats } from './heartbeats.ts';
-import { startProber } from './prober.ts';
+import { type MakeProbe, startProber } from './prober.ts';
 import { type HealthSettings, healthSettings } from './settings.ts';
 import { followTraffic } from './traffic.ts';
 import { createTurns } from './turns.ts';
@@ -33,8 +33,9 @@ export interface RunningHealth extends RunningService {
 export async function startHealth(
   context: ServiceContext,
   { heartbeatListen }: HealthSettings = healthSettings(process.env),
+  makeProbe: MakeProbe = createProbe,
 ): Promise<RunningHealth> {
-  const { bus, log, nowMs, settings } = context;
+  const { bus, log, nowMs, clock, chance, settings } = context;
   let lease: Lease | undefined;
   const leads = () => lease?.isHeld ?? false;
   const view = await openFleetView({
@@ -44,7 +45,7 @@ export async function startHealth(
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const turns = createTurns();
-  const webhooks = createWebhooks({ readSecret: resolveSecret, log, nowMs, random: Math.random });
+  const webhooks = createWebhooks({ readSecret: resolveSecret, log, nowMs, random: chance.random });
   const keepWebhooks = () => {
     if (view.fleet.config) webhooks.configure(view.fleet.config.notifications);
   };
@@ -60,10 +61,10 @@ export async function startHealth(
     latency.record(result.latencyMs);
   };
 
-  const heartbeats = await followHeartbeats({ bus, log, nowMs, view });
+  const heartbeats = await followHeartbeats({ bus, log, nowMs, clock, view });
   const http =
     heartbeatListen && (await listenForHeartbeats({ bus, log, nowMs, view, listen: heartbeatListen }));
-  const agentChecks = askAgentChecks({ bus, log, nowMs, view, leads });
+  const agentChecks = askAgentChecks({ bus, log, nowMs, clock, view, leads });
   const traffic = await followTraffic({ bus, log, nowMs, view });
   const observe = (state: ServerState): Observation => ({
     lifecycle: state.lifecycle,
@@ -76,6 +77,7 @@ export async function startHealth(
   const contradictions = watchContradictions({
     log,
     nowMs,
+    clock,
     view,
     observe,
     clockJumpedMs: heartbeats.clockJumpedMs,
@@ -85,7 +87,9 @@ export async function startHealth(
       view,
       log,
       nowMs,
-      random: Math.random,
+      clock,
+      random: chance.random,
+      makeProbe,
       turns,
       onProbe,
       speaks: heartbeats.speaks,
@@ -127,6 +131,7 @@ export async function startHealth(
     await bus.publish({ type: 'ProbesSampled', data }, { timeoutMs: publishTimeoutMs });
   };
   const sampler = startLoop({
+    clock,
     work: sample,
     delayMs: () => view.fleet.config?.bounds.sampleIntervalMs ?? idleSampleIntervalMs,
     onError: (error) => log.debug({ error: messageOf(error) }, 'sample dropped'),

@@ -28,7 +28,7 @@ export interface Heartbeats {
   stop(): Promise<void>;
 }
 
-export interface HeartbeatsOptions extends Pick<ServiceContext, 'bus' | 'log' | 'nowMs'> {
+export interface HeartbeatsOptions extends Pick<ServiceContext, 'bus' | 'log' | 'nowMs' | 'clock'> {
   readonly view: FleetView;
 }
 
@@ -93,6 +93,7 @@ export async function followHeartbeats(options: HeartbeatsOptions): Promise<Hear
     onMalformed: (malformed) => log.warn(malformed, 'malformed event skipped'),
   });
   const watch = startLoop({
+    clock: options.clock,
     async work() {
       // Nothing is heard without the bus: that is no silence of the servers.
       if (bus.lostSinceMs !== undefined) {

@@ -11,11 +11,12 @@ import {
   type ServerState,
 } from '../../libs/domain/mod.ts';
 import type { Bounds, EventDraft, HealthCheckConfig, PoolConfig } from '../../libs/events/mod.ts';
+import type { Clock } from '../../libs/runtime/clock.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
 import { startLoop } from '../../libs/runtime/loop.ts';
-import { createProbe, type Probe, type ProbeResult } from '../../libs/runtime/probe.ts';
+import type { Probe, ProbeResult } from '../../libs/runtime/probe.ts';
 import type { Turns } from './turns.ts';
 
 /** A fact about health is worth only so long; what the next probe says is newer. */
@@ -23,10 +24,15 @@ const publishTimeoutMs = 5_000;
 /** How soon a server that is left alone is looked at again for a change that no event told of. */
 const idleDelayMs = 5_000;
 
+/** A probe of one address, made once and sent many times. */
+export type MakeProbe = (url: string, config: HealthCheckConfig['probe']) => Probe;
+
 export interface ProberOptions {
   readonly view: FleetView;
   readonly log: Logger;
   readonly nowMs: () => number;
+  readonly clock: Clock;
+  readonly makeProbe: MakeProbe;
   /** In [0, 1). */
   readonly random: () => number;
   /** Bounds the probes at once of all servers. */
@@ -58,14 +64,14 @@ interface Known {
 
 /** Probes one server for as long as it is configured, and publishes what that proves. */
 export function startProber(server: string, options: ProberOptions): Prober {
-  const { view, log, nowMs } = options;
+  const { view, log, nowMs, clock } = options;
   let count: ProbeCount = noProbes;
   let counted: ProbePurpose = 'none';
   let silentSinceMs: number | undefined;
   let witness: ProbeWitness = 'none';
   /** When the next probe is due, by the monotonic clock. */
   let dueMs: number | undefined;
-  const probes = createProbeCache();
+  const probes = createProbeCache(options.makeProbe);
 
   const known = (): Known | undefined => {
     const { config } = view.fleet;
@@ -85,8 +91,10 @@ export function startProber(server: string, options: ProberOptions): Prober {
     const purpose = purposeNow();
     dueMs = undefined;
     if (!now || purpose === 'none') return idleDelayMs;
-    const delay = probeDelayMs(now.pool.healthCheck, purpose, options.random());
-    dueMs = performance.now() + delay;
+    // What was counted as something else says nothing of what it is asked for now.
+    const counts = purpose === counted ? count : noProbes;
+    const delay = probeDelayMs(now.pool.healthCheck, purpose, counts, options.random());
+    dueMs = clock.monotonicMs() + delay;
     return delay;
   };
   const ask = async ({ url, pool: { healthCheck } }: Known, purpose: ProbePurpose): Promise<ProbeResult> => {
@@ -112,7 +120,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
     let lateMs = 0;
     let askedAtMs = nowMs();
     const result = await options.turns.take(() => {
-      lateMs = dueMs === undefined ? 0 : Math.max(0, performance.now() - dueMs);
+      lateMs = dueMs === undefined ? 0 : Math.max(0, clock.monotonicMs() - dueMs);
       askedAtMs = nowMs();
       return ask(before, purpose);
     }, before.bounds.maxConcurrentProbes);
@@ -130,6 +138,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
       log.info({ server, detail: result.detail }, fact.type);
   };
   const loop = startLoop({
+    clock,
     work: once,
     delayMs,
     onError: (error) => log.warn({ server, error: messageOf(error) }, 'health fact not stored'),
@@ -153,14 +162,14 @@ function isQuiet(purpose: ProbePurpose): boolean {
 }
 
 /** Probes are made once and sent many times; a changed configuration makes new ones. */
-function createProbeCache() {
+function createProbeCache(makeProbe: MakeProbe) {
   const known = new Map<HealthCheckConfig['probe'], { readonly url: string; readonly probe: Probe }>();
   return {
     of(url: string, config: HealthCheckConfig['probe']): Probe {
       const same = known.get(config);
       if (same?.url === url) return same.probe;
       if (known.size > maxCachedProbes) known.clear();
-      const probe = createProbe(url, config);
+      const probe = makeProbe(url, config);
       known.set(config, { url, probe });
       return probe;
     },
@@ -195,11 +204,17 @@ function factOf(
     const evidence = `${power}; probe: ${result.detail}${heartbeat}`;
     return proof && { ...proof, data: { ...about, evidence } };
   }
-  const fact = factOfProbes(state, count, pool.healthCheck);
+  const fact = factOfProbes(state, count, pool.healthCheck, bounds, nowMs);
   if (!fact) return undefined;
   const { type, consecutive } = fact;
   const trace = state.wake?.traceparent ? { traceparent: state.wake.traceparent } : {};
-  return type === 'ServerBecameHealthy'
-    ? { type, data: { ...about, latencyMs: result.latencyMs, consecutive }, ...trace }
-    : { type, data: { ...about, reason: result.detail, consecutive } };
+  switch (type) {
+    case 'ServerBecameHealthy':
+      return { type, data: { ...about, latencyMs: result.latencyMs, consecutive }, ...trace };
+    case 'EjectionLifted':
+      return { type, data: { ...about, consecutive } };
+    case 'ServerBecameUnhealthy':
+    case 'EjectionConfirmed':
+      return { type, data: { ...about, reason: result.detail, consecutive } };
+  }
 }

@@ -52,6 +52,7 @@ export async function followTraffic(
       for (const server of ejected.keys())
         if (!Object.hasOwn(view.fleet.servers, server)) ejected.delete(server);
     }
+    if (event.type === 'EjectionLifted') ejected.delete(event.data.server);
     if (event.type !== 'ServerEjected') return;
     const proxies = ejected.get(event.data.server) ?? new Map<string, number>();
     ejected.set(event.data.server, proxies.set(event.data.proxy, event.data.untilMs));

@@ -80,6 +80,7 @@ test('takes each sample in once, however often it comes', async () => {
     sampleIntervalMs: 1_000,
     burstWindowMs: 6_000,
     risk: 0.001,
+    dayMs: 86_400_000,
     proxyLeaseMs: 10_000,
     proxyGoneMs: 120_000,
   });

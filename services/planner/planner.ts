@@ -2,14 +2,16 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Span } from '@opentelemetry/api';
 import type { Subscription } from '../../libs/bus/mod.ts';
 import { decideCapacity, decisionIsNews } from '../../libs/domain/mod.ts';
-import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
+import { type EventOf, type EventType, subjectFilters } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
 import { type Lease, leaderLeaseMs, openLease } from '../../libs/runtime/lease.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { traceparentOf, withSpan } from '../../libs/runtime/telemetry.ts';
+import { createCapacities } from './capacities.ts';
 import { type PoolLoad, recallLoad } from './memory.ts';
+import { plannerSamples } from './metrics.ts';
 
 /** A decision that is not stored within this time is out of date: the next one is made on newer load. */
 const publishTimeoutMs = 5_000;
@@ -25,7 +27,7 @@ const saveLookMs = 10_000;
  * memory is what the streams hold and what it saved of them, so one that restarts knows what the last one knew.
  */
 export async function startPlanner(context: ServiceContext): Promise<RunningService> {
-  const { bus, log, nowMs } = context;
+  const { bus, log, nowMs, clock } = context;
   let lease: Lease | undefined;
   const view = await openFleetView({
     bus,
@@ -35,8 +37,10 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const memory = await recallLoad({ bus, log, nowMs, fleet: () => view.fleet });
+  const capacities = createCapacities({ view, log });
   const observe = (event: EventOf<'LoadSampled'>) => {
     memory.observe(event);
+    if (lease?.isHeld) capacities.observe(event);
     const { pool, parked } = event.data;
     if (parked === 0) return;
     memory.of(pool).traceparent = event.traceparent;
@@ -44,6 +48,7 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   };
   const loops = createCrew((pool) =>
     startLoop({
+      clock,
       work: async () => {
         if (lease?.isHeld) await decide(context, view, pool, memory.of(pool));
       },
@@ -62,6 +67,7 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   });
   let savedAtMs = nowMs();
   const saver = startLoop({
+    clock,
     async work() {
       if (nowMs() - savedAtMs < saveIntervalMs || !lease?.isHeld) return;
       savedAtMs = nowMs();
@@ -76,7 +82,9 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
   });
   const keepLoops = () => loops.keep(Object.keys(view.fleet.pools));
   keepLoops();
+  const events = new Map<EventType, number>();
   view.onChange((event) => {
+    events.set(event.type, (events.get(event.type) ?? 0) + 1);
     if (event.type === 'FleetConfigured') keepLoops();
     const pool = 'pool' in event.data ? event.data.pool : undefined;
     // A wake that failed or a server that died asks for a substitute at once.
@@ -86,6 +94,7 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
     fleet: () => view.fleet,
     leads: () => lease?.isHeld ?? false,
     notReady: () => fleetReadiness(view.fleet, bus),
+    metrics: () => plannerSamples(view.fleet, events, nowMs()),
     async stop() {
       await loops.stop();
       await saver.stop();

@@ -1,5 +1,6 @@
 import { draftOf, fleetConfig } from '../../libs/domain/testing/builders.ts';
 import type { EventOf, RecordedEvent } from '../../libs/events/mod.ts';
+import { systemClock } from '../../libs/runtime/clock.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
 import { createHarness, type Harness } from '../testing/harness.ts';
 import { type Accountant, startAccountant } from './accountant.ts';
@@ -13,6 +14,9 @@ const hourMs = 3_600_000;
 const hourly = (event: RecordedEvent): event is EventOf<'EnergyAccounted'> =>
   event.type === 'EnergyAccounted';
 
+/** How fast time passes: by the clock that never jumps, from one look to the next. */
+let hourPerLookMs = hourMs;
+
 async function start(laterMs: number): Promise<void> {
   const { bus, log } = harness.context('power');
   view = await openFleetView({ bus, name: 'power', onProblem: () => {} });
@@ -21,7 +25,8 @@ async function start(laterMs: number): Promise<void> {
     asked += 1;
     return Date.now() + laterMs;
   };
-  accountant = await startAccountant({ bus, view, log, nowMs, intervalMs: 5 });
+  const clock = { ...systemClock, monotonicMs: () => asked * hourPerLookMs };
+  accountant = await startAccountant({ bus, view, log, nowMs, clock, intervalMs: 5 });
 }
 async function stop(): Promise<void> {
   await accountant?.stop();
@@ -53,4 +58,18 @@ test('an hour that is over is accounted for once, whoever asks, and the next beg
   await start(2 * hourMs);
   while (asked < 5) await new Promise((resolve) => setImmediate(resolve));
   expect(await harness.bus.lastSequence('FLEET')).toBe(sequence);
+});
+
+test('right after its start it closes no hour: what it missed is still to come', async () => {
+  hourPerLookMs = 0;
+  try {
+    await metered(100);
+    await harness.publish(draftOf('LoadSampled', { completed: 7 }));
+    const last = await harness.bus.lastSequence('FLEET');
+    await start(2 * hourMs);
+    for (let looks = 0; looks < 20; looks += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await harness.bus.lastSequence('FLEET')).toBe(last);
+  } finally {
+    hourPerLookMs = hourMs;
+  }
 });

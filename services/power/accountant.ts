@@ -8,6 +8,7 @@ import {
   openAccount,
 } from '../../libs/domain/mod.ts';
 import { type RecordedEvent, subjectFilters } from '../../libs/events/mod.ts';
+import type { Clock } from '../../libs/runtime/clock.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
@@ -26,6 +27,7 @@ export interface AccountantOptions {
   readonly view: FleetView;
   readonly log: Logger;
   readonly nowMs: () => number;
+  readonly clock: Clock;
   /** Between two looks whether an hour is over. */
   readonly intervalMs?: number;
 }
@@ -35,7 +37,7 @@ export interface AccountantOptions {
  * reads again what the history does not hold yet; of two accountants the second finds the hour accounted for.
  */
 export async function startAccountant(options: AccountantOptions): Promise<Accountant> {
-  const { bus, view, log, nowMs, intervalMs = 10_000 } = options;
+  const { bus, view, log, nowMs, clock, intervalMs = 10_000 } = options;
   const accounts = new Map<string, EnergyAccount>();
   const accountOf = (pool: string): EnergyAccount => {
     const closedToMs = view.fleet.pools[pool]?.energyAccountedToMs ?? 0;
@@ -55,6 +57,7 @@ export async function startAccountant(options: AccountantOptions): Promise<Accou
   };
   const accountedTo = Object.values(view.fleet.pools).map((pool) => pool.energyAccountedToMs ?? 0);
   const gapMs = view.fleet.config?.costs.maxMeterGapMs ?? 0;
+  let blindMs = clock.monotonicMs();
   const sinceMs = Math.max(nowMs() - telemetryMs, Math.min(...accountedTo, nowMs()) - gapMs);
   const subscriptions = await Promise.all(
     [subjectFilters.meter, subjectFilters.load].map((filter) =>
@@ -63,7 +66,10 @@ export async function startAccountant(options: AccountantOptions): Promise<Accou
   );
   const closeHours = async () => {
     const { config } = view.fleet;
-    if (!config || bus.lostSinceMs !== undefined) return;
+    if (bus.lostSinceMs !== undefined) blindMs = clock.monotonicMs();
+    // After a start or a loss of the bus, what was missed and the reading that bridges the gap have to come first.
+    const knows = config && clock.monotonicMs() - blindMs > config.costs.maxMeterGapMs;
+    if (!config || !knows) return;
     for (const pool of Object.keys(config.pools)) {
       const account = accountOf(pool);
       // What is under way must have come, and the reading after the hour's end, which closes it.
@@ -76,6 +82,7 @@ export async function startAccountant(options: AccountantOptions): Promise<Accou
     }
   };
   const loop = startLoop({
+    clock: clock,
     work: closeHours,
     delayMs: () => intervalMs,
     onError: (error) => log.warn({ error: messageOf(error) }, 'energy not accounted'),

@@ -50,6 +50,7 @@ async function attemptSleep(
     onSent: () => {},
     guard,
     nowMs: Date.now,
+    newId: () => 'id',
   });
   const action = { kind: 'attemptSleep', server: 's1', sleep, rung: 0, attempt: 1, forced } as const;
   await actions.attempt(action);

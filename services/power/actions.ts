@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Span } from '@opentelemetry/api';
 import type { Fleet, PowerAction, ServerView } from '../../libs/domain/mod.ts';
 import type { EventDraft } from '../../libs/events/mod.ts';
@@ -22,6 +21,8 @@ export interface ActionsOptions {
   /** The lease under which one command may be sent; undefined: none is held. */
   readonly guard: () => ReturnType<Lease['guard']> | undefined;
   readonly nowMs: () => number;
+  /** Names a wake, a sleep, a drill. */
+  readonly newId: () => string;
 }
 
 /**
@@ -51,7 +52,7 @@ export function createActions(options: ActionsOptions): Actions {
     async record(action) {
       const server = options.serverView(action.server);
       if (!server) return false;
-      const event = intentEvent(action, server, options.nowMs());
+      const event = intentEvent(action, server, options);
       if (action.kind !== 'requestWake' || event.type !== 'WakeRequested' || !action.traceparent) {
         return publish(options, event);
       }
@@ -84,14 +85,18 @@ async function publish({ view, log }: ActionsOptions, event: EventDraft): Promis
   return recorded;
 }
 
-function intentEvent(action: RecordedIntent, { state, pool }: ServerView, nowMs: number): EventDraft {
+function intentEvent(
+  action: RecordedIntent,
+  { state, pool }: ServerView,
+  { nowMs, newId }: ActionsOptions,
+): EventDraft {
   const about = { server: state.name, pool: state.pool };
   switch (action.kind) {
     case 'requestWake':
-      return { type: 'WakeRequested', data: { ...about, wakeId: randomUUID(), reason: action.reason } };
+      return { type: 'WakeRequested', data: { ...about, wakeId: newId(), reason: action.reason } };
     case 'reportOverdue': {
       const { wake, milestone, expectedMs } = action;
-      const elapsedMs = Math.max(0, nowMs - wake.requestedAtMs);
+      const elapsedMs = Math.max(0, nowMs() - wake.requestedAtMs);
       return {
         type: 'WakeOverdue',
         data: { ...about, wakeId: wake.wakeId, milestone, elapsedMs, expectedMs },
@@ -99,7 +104,7 @@ function intentEvent(action: RecordedIntent, { state, pool }: ServerView, nowMs:
     }
     case 'giveUpWake': {
       const { wakeId } = action.wake;
-      const elapsedMs = Math.max(0, nowMs - action.wake.requestedAtMs);
+      const elapsedMs = Math.max(0, nowMs() - action.wake.requestedAtMs);
       return { type: 'WakeTimedOut', data: { ...about, wakeId, elapsedMs, reason: action.reason } };
     }
     case 'quarantine':
@@ -110,7 +115,7 @@ function intentEvent(action: RecordedIntent, { state, pool }: ServerView, nowMs:
     case 'requestSleep': {
       const { drainTimeoutMs } = pool;
       const mend = action.mend ? { mend: true } : {};
-      const data = { ...about, sleepId: randomUUID(), drainTimeoutMs, ...mend, reason: action.reason };
+      const data = { ...about, sleepId: newId(), drainTimeoutMs, ...mend, reason: action.reason };
       const trace = action.traceparent ? { traceparent: action.traceparent } : {};
       return { type: 'SleepRequested', data, ...trace };
     }
@@ -120,7 +125,7 @@ function intentEvent(action: RecordedIntent, { state, pool }: ServerView, nowMs:
     }
     case 'startDrill': {
       const { asleepForMs, reason } = action;
-      return { type: 'DrillStarted', data: { ...about, drillId: randomUUID(), asleepForMs, reason } };
+      return { type: 'DrillStarted', data: { ...about, drillId: newId(), asleepForMs, reason } };
     }
     case 'passDrill':
       return { type: 'DrillPassed', data: { ...about, drillId: action.drillId, setupMs: action.setupMs } };
@@ -162,10 +167,9 @@ async function attemptSleep(
   options: ActionsOptions,
   action: Extract<Attempt, { kind: 'attemptSleep' }>,
 ): Promise<void> {
-  const { server, attempt, forced, sleep } = action;
+  const { server, rung, attempt, forced, sleep } = action;
   const before = options.serverView(server);
-  const forcing = forced ? options.drivers.driverThat(server, 'forceOff') : undefined;
-  const driver = forcing ?? options.drivers.driverThat(server, 'sleep');
+  const driver = options.drivers.driverOf(server, rung);
   if (!before || !driver) return;
   const about = { server, pool: before.state.pool, sleepId: sleep.sleepId };
   const attributes = { 'nemuri.server': server, 'nemuri.driver': driver.name, 'nemuri.forced': forced };

@@ -1,44 +1,91 @@
-import { type Fleet, failAwakeServers } from '../../libs/domain/mod.ts';
+import {
+  confirmMs,
+  expectedReadyMs,
+  type Fleet,
+  failAwakeServers,
+  type ServerView,
+  serverViewOf,
+} from '../../libs/domain/mod.ts';
+import { capabilitiesOf } from '../../libs/events/mod.ts';
 import type { PowerState } from './drivers/driver.ts';
 
+/** A wake to be sent by the hardware directly. */
+export interface DirectWake {
+  readonly server: string;
+  readonly rung: number;
+}
+
+/** The wakes that one server has been sent since the bus was lost. */
+export interface SentWakes {
+  readonly count: number;
+  readonly lastAtMs: number;
+}
+
 /**
- * The servers to wake directly, without a word on the bus, since the bus has been lost for too long: the floor of
- * each pool, and after `failAwakeAfterMs` more, if the pool says so, all of it. Those that are on are left alone; at
- * most `maxConcurrentWakes` of a pool come at a time.
+ * The wakes to send directly, without a word on the bus, since the bus has been lost for too long: for the floor of
+ * each pool, and after `failAwakeAfterMs` more, if the pool says so, for all of it. What is on is left alone; where
+ * nobody can say, a wake harms nothing. At most `maxConcurrentWakes` of a pool start at a time: each has its time to
+ * show, then it is the turn of those that were asked longest ago, and of the next rung of its ladder.
  * @param readings what the hardware says now.
  */
 export function wakesWithoutBus(
   fleet: Fleet,
   lostForMs: number,
   readings: (server: string) => PowerState,
-): string[] {
+  sent: ReadonlyMap<string, SentWakes>,
+  nowMs: number,
+): DirectWake[] {
   const { config } = fleet;
   if (!config || lostForMs < config.bounds.busLostMs) return [];
-  const wakes: string[] = [];
+  const { bounds } = config;
+  const wakes: DirectWake[] = [];
+  const onFeed = new Map<string, number>();
   for (const [name, pool] of Object.entries(config.pools)) {
-    const whole = pool.failAwake === 'pool' && lostForMs >= config.bounds.busLostMs + pool.failAwakeAfterMs;
-    const asleep = failAwakeServers(fleet, name, whole).filter((server) =>
-      isOff(fleet, server, readings(server)),
-    );
-    wakes.push(...asleep.slice(0, config.bounds.maxConcurrentWakes));
+    const whole = pool.failAwake === 'pool' && lostForMs >= bounds.busLostMs + pool.failAwakeAfterMs;
+    const down = failAwakeServers(fleet, name, whole).flatMap((server) => {
+      const view = serverViewOf(fleet, server);
+      return view && mayBeDown(view, readings(server)) ? [view] : [];
+    });
+    const lastMs = ({ state }: ServerView) => sent.get(state.name)?.lastAtMs ?? 0;
+    const countOf = ({ state }: ServerView) => sent.get(state.name)?.count ?? 0;
+    const isStarting = (view: ServerView) => {
+      const rung = rungNow(view, countOf(view));
+      const method = rung === undefined ? undefined : view.config.power[rung];
+      if (!method) return false;
+      const isRead = readings(view.state.name) === 'off';
+      return (
+        nowMs - lastMs(view) < (isRead ? confirmMs(view, method, bounds) : expectedReadyMs(view, bounds))
+      );
+    };
+    const starting = down.filter(isStarting);
+    for (const {
+      config: { feed },
+    } of starting)
+      if (feed) onFeed.set(feed, (onFeed.get(feed) ?? 0) + 1);
+    let free = bounds.maxConcurrentWakes - starting.length;
+    for (const view of down
+      .filter((one) => !starting.includes(one))
+      .sort((a, b) => lastMs(a) - lastMs(b) || countOf(a) - countOf(b))) {
+      const { feed } = view.config;
+      const rung = rungNow(view, countOf(view));
+      const isFull = feed !== undefined && (onFeed.get(feed) ?? 0) >= bounds.maxConcurrentWakesPerFeed;
+      if (free <= 0 || isFull || rung === undefined) continue;
+      if (feed) onFeed.set(feed, (onFeed.get(feed) ?? 0) + 1);
+      free -= 1;
+      wakes.push({ server: view.state.name, rung });
+    }
   }
-  return withinFeeds(fleet, wakes);
+  return wakes;
 }
 
-/** Where no power can be read, what was known before the bus was lost has to do. */
-function isOff(fleet: Fleet, server: string, reading: PowerState): boolean {
-  const state = fleet.servers[server];
-  return reading === 'off' || (state?.powerInferred === true && state.powerState === 'off');
+/** Each method that wakes has its turn. */
+function rungNow({ config }: ServerView, sentCount: number): number | undefined {
+  const rungs = config.power.flatMap((method, rung) => (capabilitiesOf(method).has('wake') ? [rung] : []));
+  return rungs[sentCount % rungs.length];
 }
 
-/** No more on one power feed at a time than it bears. */
-function withinFeeds({ config }: Fleet, wakes: readonly string[]): string[] {
-  const counts = new Map<string, number>();
-  return wakes.filter((server) => {
-    const feed = config?.servers[server]?.feed;
-    if (feed === undefined) return true;
-    const count = (counts.get(feed) ?? 0) + 1;
-    counts.set(feed, count);
-    return count <= (config?.bounds.maxConcurrentWakesPerFeed ?? 0);
-  });
+/** Where no power can be read, what served when the bus was lost is taken to be on, and nothing else. */
+function mayBeDown({ state }: ServerView, reading: PowerState): boolean {
+  if (reading !== 'unknown') return reading === 'off';
+  return !(state.lifecycle === 'ready' && state.health === 'healthy');
 }

@@ -6,6 +6,7 @@ import {
   trackReading,
 } from '../../libs/domain/mod.ts';
 import type { EventDraft } from '../../libs/events/mod.ts';
+import type { Clock } from '../../libs/runtime/clock.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
@@ -32,6 +33,7 @@ export interface MachineOptions {
   readonly serverView: () => ServerView | undefined;
   readonly signal: AbortSignal;
   readonly nowMs: () => number;
+  readonly clock: Clock;
   /** False: another replica follows the hardware. */
   readonly looks: () => boolean;
 }
@@ -49,6 +51,7 @@ export function startMachine(options: MachineOptions): Machine {
     let problem = '';
     try {
       lastReading = await driver.readPower(options.signal);
+      if (lastReading === 'unknown') problem = `${driver.name} says that the power state is unknown`;
     } catch (error) {
       lastReading = 'unknown';
       problem = messageOf(error);
@@ -57,7 +60,7 @@ export function startMachine(options: MachineOptions): Machine {
     const bounds = view.fleet.config?.bounds;
     if (!bounds) return;
     const seen = serverView();
-    track = trackReading(track, problem === '' ? lastReading : 'failed', seen, bounds, options.nowMs());
+    track = trackReading(track, lastReading, seen, bounds, options.nowMs());
     const facts: PowerFact[] = seen ? factsOfTrack(seen, track, bounds, problem) : [];
     for (const fact of facts) {
       const now = serverView();
@@ -74,6 +77,7 @@ export function startMachine(options: MachineOptions): Machine {
     await view.record({ type: 'PowerReadingUnavailable', data }, publishTimeoutMs);
   };
   const loop = startLoop({
+    clock: options.clock,
     work: look,
     delayMs: () => view.fleet.config?.bounds.reconcileIntervalMs ?? 2_000,
     onError: (error) => log.warn({ server, error: messageOf(error) }, 'power fact not stored'),

@@ -1,5 +1,6 @@
-import { modelledWatts, type ServerView } from '../../libs/domain/mod.ts';
+import { capacityRpsOf, modelledWatts, type ServerView } from '../../libs/domain/mod.ts';
 import type { DraftOf } from '../../libs/events/mod.ts';
+import type { MetricSample } from '../../libs/runtime/metrics.ts';
 import type { PowerDriver } from './drivers/driver.ts';
 
 /**
@@ -26,9 +27,19 @@ export async function meterServer(
   return { ...about, powerWatts: modelOf(server, loadRps), meter: 'modelled', meterSource: 'energy model' };
 }
 
-function modelOf({ state, config }: ServerView, loadRps: number): number {
+function modelOf({ state, pool, config }: ServerView, loadRps: number): number {
   const { energy } = config;
   if (state.powerState === 'off') return energy.offWatts;
   if (state.lifecycle === 'waking') return energy.setupWatts;
-  return modelledWatts(energy, loadRps / config.capacityRps);
+  return modelledWatts(energy, loadRps / capacityRpsOf(state, pool, config));
+}
+
+/** A reading as the metric that it is. */
+export function wattsSample({
+  pool,
+  server,
+  meter,
+  powerWatts,
+}: DraftOf<'PowerMetered'>['data']): MetricSample {
+  return { name: 'nemuri.server.power', labels: { pool, server, source: meter }, value: powerWatts };
 }

@@ -106,6 +106,39 @@ test('hardware that can’t be read has an unknown power state, by name', async 
   await scene.next('ServerPoweredOn', 's1', lost.sequence);
 });
 
+test('hardware that says unknown, without an error, has an unknown power state too', async () => {
+  await scene.start(1);
+  await scene.becomeReady('s1');
+  scene.machines.machine('s1').powerState = 'unknown';
+  const { data } = await scene.next('PowerStateLost', 's1');
+  expect(data.error).toBe('fake says that the power state is unknown');
+});
+
+test('without the bus, servers whose power nobody can read are woken too', async () => {
+  scene.machines = fakeMachines('off', ['wake', 'sleep']);
+  await scene.start(2, { bounds: { maxConcurrentWakes: 1 }, pool: { minServers: 2 } });
+  await scene.next('PowerReadingUnavailable', 's2');
+  harness.store.setReachable(false);
+  await until(() => scene.machines.machine('s1').commands.length > 0);
+  harness.store.setReachable(true);
+});
+
+test('fail awake is told when it begins, by planner or bus, and when it is over', async () => {
+  await scene.start(1, { pool: { minServers: 1, planner: { leaseMs: 50 } } });
+  const lost = await scene.next('FailAwakeStarted');
+  expect(lost.data).toMatchObject({ pool: 'web', cause: 'planner' });
+  expect(lost.data.reason).toContain('no decision of the planner');
+  await scene.decide('s1');
+  const over = await scene.next('FailAwakeEnded');
+  scene.machines.machine('s1').powerState = 'off';
+  harness.store.setReachable(false);
+  await until(() => scene.machines.machine('s1').commands.length > 0);
+  harness.store.setReachable(true);
+  const byBus = await scene.next('FailAwakeStarted', undefined, over.sequence);
+  expect(byBus.data).toMatchObject({ cause: 'bus', reason: expect.stringContaining('directly: s1') });
+  await scene.next('FailAwakeEnded', undefined, byBus.sequence);
+});
+
 test('a button pressed by hand is drift, and the floor is woken again', async () => {
   await scene.start(1);
   await scene.becomeReady('s1');

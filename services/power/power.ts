@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import {
+  failAwakeFact,
   type Liveness,
   nobodySeen,
   type PowerAction,
@@ -14,15 +15,16 @@ import { messageOf } from '../../libs/runtime/errors.ts';
 import { openFleetView } from '../../libs/runtime/fleetView.ts';
 import { type Lease, leaderLeaseMs, openLease } from '../../libs/runtime/lease.ts';
 import { createCrew, startLoop } from '../../libs/runtime/loop.ts';
+import type { MetricSample } from '../../libs/runtime/metrics.ts';
 import { resolveSecret } from '../../libs/runtime/secrets.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { startAccountant } from './accountant.ts';
 import { createActions, isAttempt } from './actions.ts';
 import { createDriverSet, type MakeDriver } from './driverSet.ts';
 import { createDriver } from './drivers/registry.ts';
-import { wakesWithoutBus } from './failAwake.ts';
-import { startMachine } from './machine.ts';
-import { meterServer } from './meter.ts';
+import { type SentWakes, wakesWithoutBus } from './failAwake.ts';
+import { publishTimeoutMs, startMachine } from './machine.ts';
+import { meterServer, wattsSample } from './meter.ts';
 
 /** Signs of life that old are read at the start, so that a restart does not take the living for missing. */
 const livenessWindowMs = 120_000;
@@ -45,7 +47,7 @@ export async function startPower(
   makeDriver: MakeDriver = (server, method) =>
     createDriver(server, method, { resolveSecret, now: context.nowMs, ask: context.bus.ask }),
 ): Promise<RunningService> {
-  const { bus, log, nowMs } = context;
+  const { bus, log, nowMs, clock } = context;
   let lease: Lease | undefined;
   const leads = () => lease?.isHeld ?? false;
   const view = await openFleetView({
@@ -86,6 +88,7 @@ export async function startPower(
       log,
       signal,
       nowMs,
+      clock,
       serverView: () => serverView(server),
       // Without the bus nobody leads, and each has to see by itself who is to be woken.
       looks: () => leads() || bus.lostSinceMs !== undefined,
@@ -99,6 +102,7 @@ export async function startPower(
     sleepRefusalsNow: (server: ServerView) => powerRefusals(powerContext(), server),
     guard: () => lease?.guard(signal),
     nowMs,
+    newId: context.chance.newId,
     onSent: (server) => machines.get(server)?.lookNow(),
   });
   const busy = new Map<string, Promise<void>>();
@@ -117,6 +121,7 @@ export async function startPower(
     const lostSinceMs = bus.lostSinceMs;
     if (lostSinceMs !== undefined) return failAwake(nowMs() - lostSinceMs);
     if (!leads()) return;
+    await tellOfFailAwake();
     let left = Object.keys(view.fleet.servers).length * 2;
     let intent: PowerAction | undefined;
     do {
@@ -127,17 +132,33 @@ export async function startPower(
       left -= 1;
     } while (intent && left > 0);
   };
+  /** That the power service wakes, or has woken, by itself is news for the operator. */
+  const tellOfFailAwake = async () => {
+    const woken = [...sentWakes.keys()];
+    sentWakes.clear();
+    for (const pool of Object.keys(view.fleet.config?.pools ?? {})) {
+      const own = woken.filter((server) => view.fleet.servers[server]?.pool === pool);
+      const reason = `fail awake: the bus was lost, woken by the hardware directly: ${own.join(', ')}`;
+      const byBus = {
+        type: 'FailAwakeStarted',
+        data: { pool, cause: 'bus', lostForMs: busLostForMs, reason },
+      } as const;
+      const fact = own.length > 0 ? byBus : failAwakeFact(view.fleet, pool, nowMs());
+      if (fact && (await view.record(fact, publishTimeoutMs))) log.warn(fact.data, fact.type);
+    }
+  };
+  let busLostForMs = 0;
+  const sentWakes = new Map<string, SentWakes>();
   const failAwake = async (lostForMs: number) => {
-    const wakes = wakesWithoutBus(
-      view.fleet,
-      lostForMs,
-      (server) => machines.get(server)?.lastReading ?? 'unknown',
-    );
+    busLostForMs = lostForMs;
+    const readings = (server: string) => machines.get(server)?.lastReading ?? 'unknown';
+    const wakes = wakesWithoutBus(view.fleet, lostForMs, readings, sentWakes, nowMs());
     await Promise.all(
-      wakes.map(async (server) => {
-        log.warn({ server, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
+      wakes.map(async ({ server, rung }) => {
+        sentWakes.set(server, { count: (sentWakes.get(server)?.count ?? 0) + 1, lastAtMs: nowMs() });
+        log.warn({ server, rung, lostForMs }, 'fail awake: the bus is lost, waking by the hardware directly');
         try {
-          await drivers.driverThat(server, 'wake')?.wake(signal);
+          await drivers.driverOf(server, rung)?.wake(signal);
         } catch (error) {
           log.warn({ server, error: messageOf(error) }, 'fail awake: wake failed');
         }
@@ -145,12 +166,15 @@ export async function startPower(
     );
   };
   const reconciler = startLoop({
+    clock,
     work: reconcile,
     delayMs: () => view.fleet.config?.bounds.reconcileIntervalMs ?? idleIntervalMs,
     onError: (error) => log.warn({ error: messageOf(error) }, 'reconciliation not finished'),
   });
+  const metered = new Map<string, MetricSample>();
   const meters = createCrew((server) =>
     startLoop({
+      clock,
       work: async () => {
         const now = serverView(server);
         if (!now || !leads() || bus.lostSinceMs !== undefined) return;
@@ -158,6 +182,7 @@ export async function startPower(
           log.warn({ server, error: messageOf(error) }, 'meter not readable');
         const metering = drivers.driversOf(server).filter(({ capabilities }) => capabilities.has('meter'));
         const data = await meterServer(now, metering, loads.rpsOf(server), signal, onError);
+        metered.set(server, wattsSample(data));
         await bus.publish({ type: 'PowerMetered', data }, { timeoutMs: meterPublishTimeoutMs });
       },
       delayMs: () => view.fleet.config?.bounds.meterIntervalMs ?? idleIntervalMs,
@@ -177,7 +202,7 @@ export async function startPower(
   });
   keepUp();
   // It reads an hour of meters first, which nobody has to wait for.
-  const accounting = startAccountant({ bus, view, log, nowMs });
+  const accounting = startAccountant({ bus, view, log, nowMs, clock });
   accounting.catch((error) => log.warn({ error: messageOf(error) }, 'energy is not accounted for'));
   view.onChange((event, fleet) => {
     if (event.type === 'FleetConfigured') keepUp();
@@ -188,6 +213,7 @@ export async function startPower(
     fleet: () => view.fleet,
     leads,
     notReady: () => fleetReadiness(view.fleet, bus),
+    metrics: () => [...metered].flatMap(([server, sample]) => (view.fleet.servers[server] ? [sample] : [])),
     async stop() {
       await reconciler.stop();
       // A command on its way to the hardware is finished; a mere look is broken off.

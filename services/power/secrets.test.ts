@@ -1,16 +1,20 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { inspect } from 'node:util';
 import { context, propagation, trace } from '@opentelemetry/api';
 import { node, tracing } from '@opentelemetry/sdk-node';
 import { pino } from 'pino';
 import { until } from '../../libs/bus/testing/until.ts';
+import type { FleetConfig } from '../../libs/events/mod.ts';
 import { parseConfig } from '../../libs/runtime/config.ts';
+import { resolveSecret } from '../../libs/runtime/secrets.ts';
 import type { RunningService } from '../../libs/runtime/service.ts';
 import { createHarness, type Harness } from '../testing/harness.ts';
+import { createDriver } from './drivers/registry.ts';
 import { createWorkshop } from './drivers/testing/peers.ts';
 import { startPower } from './power.ts';
 
-/** Every driver with a secret, against peers that echo it in every failure: it gets into no event, log or span. */
+/** Every driver with a secret, against peers that echo it in every failure: it gets into no event, log, span or error. */
 
 const secret = 'hunter2-S3cr3t "&/+';
 const writings = [secret, 'hunter2', encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)];
@@ -63,7 +67,7 @@ afterEach(async () => {
   await workshop.clear();
 });
 
-test('no secret of any driver gets into an event, a log or a span', async () => {
+test('no secret of any driver gets into an event, a log, a span or an error', async () => {
   const address = echo.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   const url = `http://127.0.0.1:${address.port}`;
@@ -140,8 +144,36 @@ test('no secret of any driver gets into an event, a log or a span', async () => 
   for (const name of ['wake attempt', 'http GET']) {
     expect(spans.some((span) => span.startsWith(`["${name}"`))).toBe(true);
   }
-  const everything = [...events, ...lines, ...spans].join('\n');
+  const errors = await errorsOf(parsed.config);
+  expect(errors.length).toBeGreaterThan(names.length);
+  const everything = [...events, ...lines, ...spans, ...errors].join('\n');
   for (const writing of writings) expect(everything).not.toContain(writing);
   expect(everything).not.toContain(Buffer.from(`admin:${secret}`).toString('base64'));
   delete process.env.NEMURI_TEST_HEADER;
 });
+
+/** Everything that can be seen of the errors that these drivers throw, their causes and hidden properties included. */
+async function errorsOf(config: FleetConfig): Promise<string[]> {
+  const never = new AbortController().signal;
+  const noBus = () => Promise.reject(new Error('no bus'));
+  const errors: string[] = [];
+  for (const [server, { power: methods }] of Object.entries(config.servers)) {
+    for (const method of methods) {
+      const driver = createDriver(server, method, { resolveSecret, now: Date.now, ask: noBus });
+      const acts = [
+        driver.wake(never),
+        driver.sleep('graceful', never),
+        driver.sleep('forced', never),
+        driver.readPower(never),
+        driver.meter(never),
+      ];
+      for (const result of await Promise.allSettled(acts)) {
+        if (result.status === 'fulfilled') continue;
+        const { reason } = result;
+        errors.push(inspect(reason, { depth: 12, showHidden: true }), String(reason), String(reason?.stack));
+      }
+      await driver.close();
+    }
+  }
+  return errors;
+}

@@ -1,8 +1,14 @@
+import { type ClientHttp2Session, connect as connectHttp2, type OutgoingHttpHeaders } from 'node:http2';
+import { freePort } from '../../libs/runtime/freePort.ts';
+import { describeWith } from '../power/drivers/testing/peers.ts';
+import { createCertificates } from './testing/certificate.ts';
+import { type NginxOrigin, startNginxOrigin } from './testing/nginxOrigin.ts';
 import { configOf, createSite, type Site } from './testing/site.ts';
 
 /**
  * What RFC 9112 forbids, and the public catalogues of request smuggling (CL.TE, TE.CL, TE.TE, …), through the proxy
- * against two origins that parse differently: Node's, and one that splits at each empty line whatever the lengths say.
+ * against origins that parse differently: Node's, nginx, and one that splits at each empty line whatever the lengths
+ * say.
  */
 let site: Site;
 let seen: string[];
@@ -105,16 +111,6 @@ describe.each(origins)('before a %s origin', (_name, startOrigin) => {
     expect(answer.split('HTTP/1.1 ').length).toBeLessThanOrEqual(2);
   });
 
-  test('a body that looks like a request is a body', async () => {
-    await site.start(configOf([await startNodeOrigin()]));
-    await site.ready('s1');
-    const answer = await site.talk(
-      `${post}Content-Length: ${smuggled.length}\r\nConnection: close\r\n\r\n${smuggled}`,
-    );
-    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
-    expect(seen).toEqual(['POST /']);
-  });
-
   test('pipelined requests get their answers in their order', async () => {
     await site.start(configOf([await startOrigin()]));
     await site.ready('s1');
@@ -122,6 +118,54 @@ describe.each(origins)('before a %s origin', (_name, startOrigin) => {
     const answer = await site.talk(`${get('1')}${get('2')}${get('3', 'Connection: close\r\n')}`);
     expect(answer.match(/HTTP\/1\.1 200 /g)).toHaveLength(3);
     expect(seen).toEqual(['GET /1', 'GET /2', 'GET /3']);
+  });
+});
+
+test('a body that looks like a request is a body', async () => {
+  await site.start(configOf([await startNodeOrigin()]));
+  await site.ready('s1');
+  const answer = await site.talk(
+    `${post}Content-Length: ${smuggled.length}\r\nConnection: close\r\n\r\n${smuggled}`,
+  );
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  expect(seen).toEqual(['POST /']);
+});
+
+describeWith({ nginx: 'nginx-light' }, 'before nginx', () => {
+  let nginx: NginxOrigin;
+
+  beforeAll(async () => {
+    nginx = await startNginxOrigin();
+  });
+
+  afterAll(() => nginx.stop());
+
+  /** What came there until now: a last request proves that the log is read far enough. */
+  const seenByNginx = async (mark: string) => {
+    await site.talk(`GET /${mark} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+    for (;;) {
+      const lines = await nginx.seen();
+      if (lines.includes(`GET /${mark} HTTP/1.1`)) return lines;
+    }
+  };
+
+  test.each(abuses)('refuses %s', async (what, bytes) => {
+    await site.start(configOf([nginx.plainPort]));
+    await site.ready('s1');
+    const answer = await site.talk(bytes);
+    expect(answer).toMatch(/^(HTTP\/1\.1 4\d\d |$)/);
+    const lines = await seenByNginx(encodeURIComponent(what).replace(/[^\w]/g, '-'));
+    expect(lines.filter((line) => line.includes('smuggled') || line.includes('admin'))).toEqual([]);
+  });
+
+  test('a body that looks like a request is a body', async () => {
+    await site.start(configOf([nginx.plainPort]));
+    await site.ready('s1');
+    const last = `Connection: close\r\n\r\n${smuggled}`;
+    expect(await site.talk(`${post}Content-Length: ${smuggled.length}\r\n${last}`)).toMatch(
+      /^HTTP\/1\.1 200 /,
+    );
+    expect((await seenByNginx('end')).filter((line) => line.includes('smuggled'))).toEqual([]);
   });
 });
 
@@ -162,6 +206,68 @@ test('an answer that nobody asked for reaches nobody', async () => {
     const answer = await site.talk('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
     expect(answer).toMatch(/\r\n\r\nok$/);
   }
+});
+
+describe('over HTTP/2', () => {
+  const certificates = createCertificates();
+  let session: ClientHttp2Session;
+
+  beforeEach(async () => {
+    const tls = {
+      host: '127.0.0.1',
+      port: await freePort('127.0.0.1'),
+      certificates: [await certificates.make('a')],
+    };
+    await site.start(configOf([await startNaiveOrigin()], { forwarding: { idleTimeoutMs: 100 } }), { tls });
+    await site.ready('s1');
+    session = connectHttp2(`https://127.0.0.1:${tls.port}`, { rejectUnauthorized: false });
+    session.on('error', () => undefined);
+  });
+
+  afterEach(async () => {
+    session.destroy();
+    await certificates.remove();
+  });
+
+  /** The status; 0: the stream or its connection was reset. */
+  const ask = (fields: OutgoingHttpHeaders, body?: string): Promise<number> =>
+    new Promise((resolve) => {
+      const stream = session.request(
+        { ':authority': 'a', ':path': '/', ...fields },
+        { endStream: body === undefined },
+      );
+      stream.once('response', (answer) => resolve(Number(answer[':status'])));
+      stream.on('error', () => resolve(0));
+      stream.once('close', () => resolve(0));
+      stream.resume();
+      if (body !== undefined) stream.write(body);
+    });
+
+  const attempts: [string, OutgoingHttpHeaders][] = [
+    ['a path with a request in it', { ':path': '/ HTTP/1.1\u0020Host: a' }],
+    ['a path that is absolute', { ':path': 'http://elsewhere.example/' }],
+    ['a dot-dot segment', { ':path': '/public/../admin' }],
+    ['a method with a space', { ':method': 'GET /smuggled HTTP/1.1' }],
+    ['a Host beside another authority', { host: 'b' }],
+    ['an authority with a path', { ':authority': 'a/b' }],
+    ['a long header section', { x: 'a'.repeat(20_000) }],
+  ];
+
+  test.each(attempts)('refuses %s', async (_what, fields) => {
+    const status = await ask(fields);
+    expect(status === 0 || (status >= 400 && status < 500)).toBe(true);
+    expect(seen).toEqual([]);
+  });
+
+  test('a request that is as it should be passes', async () => {
+    expect(await ask({ ':path': '/fine' })).toBe(200);
+    expect(seen).toEqual(['GET /fine']);
+  });
+
+  test('a body that stops coming does not hold its place', async () => {
+    expect(await ask({ ':method': 'POST', 'content-length': '10' }, 'abc')).toBe(0);
+    expect(seen).toEqual([]);
+  });
 });
 
 test('hosts that are not named are not served', async () => {

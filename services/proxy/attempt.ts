@@ -1,9 +1,11 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProblemError } from '../../libs/runtime/errors.ts';
-import { fieldsOf, isGone, startAnswer } from './clientResponse.ts';
+import { endStream, fieldsOf, isGone, startAnswer, tellEarly } from './clientResponse.ts';
 import { writeCopy } from './copies.ts';
+import { flushLater } from './flushLater.ts';
 import type { Upstream } from './gate.ts';
 import type { Call, FailedAt, UpstreamHandler, UpstreamRequest } from './upstream/connection.ts';
+import type { ResponseHead } from './upstream/responseHead.ts';
 import { writeSoon } from './writeSoon.ts';
 
 export type AttemptOutcome =
@@ -22,12 +24,18 @@ export type AttemptOutcome =
 
 export interface AttemptOptions {
   readonly request: UpstreamRequest;
+  /** What the client asked. */
+  readonly asked: IncomingMessage;
   readonly response: ServerResponse;
   readonly upstream: Upstream;
   /** The proxy is stopping: the client is asked to connect anew for its next request. */
   readonly closing: () => boolean;
   /** A client that takes nothing for this long is cut off. */
   readonly readTimeoutMs: number;
+  /** Added to the answer. */
+  readonly setCookie: string | undefined;
+  /** Counts what came of the answer's body. */
+  readonly progress: { responseBytes: number };
   readonly onFirstByte: () => void;
   readonly onOutcome: (outcome: AttemptOutcome) => void;
 }
@@ -46,6 +54,11 @@ export function attempt(options: AttemptOptions): void {
   let blocked = false;
   /** The end is written, or will be in this round. */
   let ended = false;
+  /** Something of the answer is on its way to the client. */
+  let flushed = false;
+  let flushing = false;
+  /** Closes an answer that lasts, when its server goes to sleep. */
+  let close: (() => void) | undefined;
 
   const onClose = () => {
     call.connection?.abort(call);
@@ -65,19 +78,41 @@ export function attempt(options: AttemptOptions): void {
   const settle = (outcome: AttemptOutcome) => {
     response.off('close', onClose);
     if (blocked) response.off('drain', onDrain);
+    if (close) upstream.streams.delete(close);
     onOutcome(outcome);
   };
+  const flush = () => {
+    if (!flushed && !isGone(response)) response.flushHeaders();
+    flushed = true;
+  };
   const handler: UpstreamHandler = {
-    onInformational({ status: early, headers }) {
-      if (early === 103 && !response.headersSent) response.writeEarlyHints(fieldsOf(headers));
-    },
+    onInformational: (head) => tellEarly(options.asked, response, head),
     onHead(head) {
       status = head.status;
       options.onFirstByte();
-      startAnswer(response, head, options.closing());
+      ended = startAnswer(response, head, options.closing(), options.setCookie);
+      const kind = head.framing.kind === 'length' ? undefined : lastingKind(head);
+      if (kind) {
+        close = () => {
+          call.connection?.abort(call);
+          endStream(response, kind === 'grpc');
+          settle({ kind: 'answered', status });
+        };
+        upstream.streams.add(close);
+      }
+    },
+    onQuiet() {
+      if (flushed || flushing || status === 0) return;
+      flushing = true;
+      flushLater(flush);
+    },
+    onBodySent(bytes) {
+      upstream.meter.totals.requestBytes += bytes;
     },
     onData(chunk, last) {
       upstream.meter.totals.responseBytes += chunk.length;
+      options.progress.responseBytes += chunk.length;
+      flushed = true;
       if (isGone(response)) return;
       if (last && chunk.length <= textBytes) {
         const text = chunk.toString('latin1');
@@ -90,6 +125,7 @@ export function attempt(options: AttemptOptions): void {
       writeCopy(chunk, write);
     },
     onEnd(trailers) {
+      flushed = true;
       if (!ended && !isGone(response)) {
         if (trailers.length > 0) response.addTrailers(fieldsOf(trailers));
         response.end();
@@ -102,6 +138,17 @@ export function attempt(options: AttemptOptions): void {
   };
   response.on('close', onClose);
   const call: Call = upstream.connections.send(options.request, handler);
+}
+
+/** An answer that may stay open for as long as its client likes. */
+function lastingKind({ headers }: ResponseHead): 'events' | 'grpc' | undefined {
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    if (headers[index]?.toLowerCase() !== 'content-type') continue;
+    const type = headers[index + 1]?.toLowerCase() ?? '';
+    if (type.startsWith('text/event-stream')) return 'events';
+    return type.startsWith('application/grpc') ? 'grpc' : undefined;
+  }
+  return undefined;
 }
 
 function outcomeOf(error: Error, at: FailedAt, begun: boolean, response: ServerResponse): AttemptOutcome {

@@ -3,9 +3,9 @@ import { ProblemError } from '../../libs/runtime/errors.ts';
 
 /** A request's body as it can be sent on. */
 export interface RequestBody {
-  /** What one attempt sends; null: none. A stream can be taken once only. */
-  readonly content: Buffer | AsyncIterable<Buffer> | null;
-  /** The whole body is held: another attempt can send it again. */
+  /** What one attempt sends: all of it, or its parts as they come; null: none. */
+  readonly content: Buffer | (() => AsyncIterable<Buffer>) | null;
+  /** All that came of it is held: another attempt can send it again. */
   readonly replayable: boolean;
   readonly bytesHeld: number;
   /** The trailer fields as they are sent, each with its CRLF; to be asked when the content has ended. */
@@ -20,8 +20,9 @@ export interface BodyBounds {
 export const noBody: RequestBody = { content: null, replayable: true, bytesHeld: 0, trailers: () => '' };
 
 /**
- * Reads up to `retryBufferBytes` of the body. One that ends within them can be sent again to another server; a longer
- * one streams through, what was read first.
+ * A short body whose length is known is waited for. Any other streams to the server as it comes: its client may wait
+ * for an answer before it sends more. Of that one the first `retryBufferBytes` are held, so that it can be sent again
+ * for as long as it has not grown longer.
  * @param announcedBytes by `Content-Length`.
  * @throws ProblemError 413 when it is, or says it will be, longer than `maxBodyBytes`; Error when the client breaks off.
  */
@@ -31,36 +32,59 @@ export async function readBody(
   bounds: BodyBounds,
 ): Promise<RequestBody> {
   if ((announcedBytes ?? 0) > bounds.maxBodyBytes) throw tooLarge(bounds.maxBodyBytes);
-  const chunks: Buffer[] = [];
-  let bytesHeld = 0;
   const trailers = () => trailerLines(request.rawTrailers);
   const parts: AsyncIterator<Buffer> = request.iterator({ destroyOnReturn: false });
-  while (bytesHeld <= bounds.retryBufferBytes) {
-    const { value, done } = await parts.next();
-    if (done) return { content: Buffer.concat(chunks), replayable: true, bytesHeld, trailers };
-    chunks.push(value);
-    bytesHeld += value.length;
-    if (bytesHeld > bounds.maxBodyBytes) throw tooLarge(bounds.maxBodyBytes);
+  if (announcedBytes === undefined || announcedBytes > bounds.retryBufferBytes) {
+    return streamed(parts, bounds, trailers);
   }
-  const content = restOf(chunks, parts, bounds.maxBodyBytes);
-  return { content, replayable: false, bytesHeld, trailers };
+  const chunks: Buffer[] = [];
+  for (let part = await parts.next(); !part.done; part = await parts.next()) chunks.push(part.value);
+  const content = Buffer.concat(chunks);
+  return { content, replayable: true, bytesHeld: content.length, trailers };
 }
 
-async function* restOf(
-  first: Buffer[],
-  rest: AsyncIterator<Buffer>,
-  maxBytes: number,
-): AsyncGenerator<Buffer> {
+function streamed(
+  parts: AsyncIterator<Buffer>,
+  { retryBufferBytes, maxBodyBytes }: BodyBounds,
+  trailers: () => string,
+): RequestBody {
+  let held: Buffer[] = [];
   let total = 0;
-  for (const chunk of first) {
-    total += chunk.length;
-    yield chunk;
+  let ended = false;
+  /** An attempt that was given up may still wait for a part: the next one waits for the same. */
+  let coming: Promise<Buffer | undefined> | undefined;
+
+  const pull = async (): Promise<Buffer | undefined> => {
+    const { value, done } = await parts.next();
+    coming = undefined;
+    if (done) {
+      ended = true;
+      return undefined;
+    }
+    total += value.length;
+    if (total > maxBodyBytes) throw tooLarge(maxBodyBytes);
+    if (total <= retryBufferBytes) held.push(value);
+    else held = [];
+    return value;
+  };
+  async function* content(): AsyncGenerator<Buffer> {
+    for (let index = 0; index < held.length; index += 1) yield held[index] as Buffer;
+    while (!ended) {
+      coming ??= pull();
+      const part = await coming;
+      if (part) yield part;
+    }
   }
-  for (let part = await rest.next(); !part.done; part = await rest.next()) {
-    total += part.value.length;
-    if (total > maxBytes) throw tooLarge(maxBytes);
-    yield part.value;
-  }
+  return {
+    content,
+    get replayable() {
+      return total <= retryBufferBytes;
+    },
+    get bytesHeld() {
+      return total <= retryBufferBytes ? total : 0;
+    },
+    trailers,
+  };
 }
 
 function trailerLines(raw: readonly string[]): string {

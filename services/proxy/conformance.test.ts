@@ -1,18 +1,17 @@
-import { writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import type { IncomingMessage } from 'node:http';
-import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { type ClientHttp2Session, connect as connectHttp2, createSecureServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { generate } from 'selfsigned';
 import { freePort } from '../../libs/runtime/freePort.ts';
+import { createCertificates } from './testing/certificate.ts';
 import { configOf, createSite, type Site } from './testing/site.ts';
 import type { TlsSettings } from './tls.ts';
 
 let site: Site;
-let folder: string | undefined;
 let session: ClientHttp2Session | undefined;
+const certificates = createCertificates();
 
 beforeEach(() => {
   site = createSite();
@@ -22,8 +21,7 @@ afterEach(async () => {
   session?.destroy();
   session = undefined;
   await site.close();
-  if (folder) await rm(folder, { recursive: true });
-  folder = undefined;
+  await certificates.remove();
 });
 
 async function before(port: number, pool: object = {}): Promise<void> {
@@ -64,16 +62,62 @@ test.each(['HEAD', 'GET'])('%s: length and body as the server gave them', async 
   expect(answer.endsWith(method === 'HEAD' ? '\r\n\r\n' : '\r\n\r\nhello')).toBe(true);
 });
 
-test('103 Early Hints goes on before the answer', async () => {
+const early =
+  'HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n';
+
+test('1xx answers go on before the answer, but not to a client of HTTP/1.0', async () => {
   await before(
-    await site.origin((_request, response) => {
-      response.writeEarlyHints({ link: '</a.css>; rel=preload' });
-      response.end('ok');
-    }),
+    await site.rawOrigin((socket) =>
+      socket.on('data', () => socket.end(`${early}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`)),
+    ),
   );
   expect(await site.talk(lastGet)).toMatch(
-    /^HTTP\/1\.1 103 Early Hints\r\nlink: <\/a\.css>; rel=preload\r\n\r\nHTTP\/1\.1 200/i,
+    /^HTTP\/1\.1 102 Processing\r\nvia: 1\.1 nemuri\r\n\r\nHTTP\/1\.1 103 Early Hints\r\nLink: <\/a\.css>; rel=preload\r\nvia: 1\.1 nemuri\r\n\r\nHTTP\/1\.1 200/,
   );
+  expect(await site.talk('GET / HTTP/1.0\r\nHost: a\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+});
+
+test('an answer’s headers do not wait for its body', async () => {
+  let end = () => {};
+  await before(
+    await site.origin((_request, response) => {
+      end = () => response.end('late');
+      response.flushHeaders();
+    }),
+  );
+  const answer = await fetch(`http://127.0.0.1:${site.port}/`);
+  end();
+  expect(await answer.text()).toBe('late');
+});
+
+test('a body goes on as it comes: the server may answer before its end', async () => {
+  await before(await site.origin((request, response) => request.pipe(response)));
+  const outgoing = httpRequest({ port: site.port, host: '127.0.0.1', method: 'POST' });
+  outgoing.write('first');
+  const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
+  const parts: AsyncIterator<Buffer> = answer[Symbol.asyncIterator]();
+  expect(String((await parts.next()).value)).toBe('first');
+  outgoing.end('second');
+  expect(String((await parts.next()).value)).toBe('second');
+});
+
+test('a body that streams is sent again when a server fails before it answers', async () => {
+  let tries = 0;
+  await before(
+    await site.origin((request, response) => {
+      tries += 1;
+      if (tries === 1) request.once('data', () => request.socket.destroy());
+      else request.pipe(response);
+    }),
+  );
+  const outgoing = httpRequest({ port: site.port, host: '127.0.0.1', method: 'PUT' });
+  outgoing.write('first ');
+  while (tries < 2) await new Promise((resolve) => setImmediate(resolve));
+  outgoing.end('second');
+  const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
+  let text = '';
+  for await (const chunk of answer) text += chunk;
+  expect(text).toBe('first second');
 });
 
 test('trailers go on in both directions', async () => {
@@ -126,27 +170,9 @@ test('an event stream is not held back, and counts as in flight', async () => {
   await (await stream).body?.cancel();
 });
 
-/** A certificate for this name in files, as an operator would have it. */
-async function certificateFor(name: string): Promise<{ certificateFile: string; keyFile: string }> {
-  folder ??= await mkdtemp(join(tmpdir(), 'nemuri-tls-'));
-  const files = { certificateFile: join(folder, `${name}.crt`), keyFile: join(folder, `${name}.key`) };
-  await writeCertificate(name, files);
-  return files;
-}
-
-async function writeCertificate(
-  name: string,
-  files: { certificateFile: string; keyFile: string },
-): Promise<void> {
-  const extensions = [{ name: 'subjectAltName', altNames: [{ type: 2, value: name }] }] as never;
-  const made = await generate([{ name: 'commonName', value: name }], { extensions } as never);
-  writeFileSync(files.keyFile, made.private);
-  writeFileSync(files.certificateFile, made.cert);
-}
-
 async function startTls(port: number, ...names: string[]): Promise<TlsSettings> {
-  const certificates = await Promise.all(names.map(certificateFor));
-  const tls = { host: '127.0.0.1', port: await freePort('127.0.0.1'), certificates };
+  const made = await Promise.all(names.map(certificates.make));
+  const tls = { host: '127.0.0.1', port: await freePort('127.0.0.1'), certificates: made };
   await site.start(configOf([port]), { tls });
   await site.ready('s1');
   return tls;
@@ -197,17 +223,85 @@ test('TLS 1.3, and a certificate for each name', async () => {
 });
 
 test('a new certificate is taken without a restart', async () => {
-  const { port, certificates } = await startTls(
-    await site.origin((_request, response) => response.end()),
-    'a.example',
-  );
-  const [files] = certificates;
-  if (!files) throw new Error('no certificate');
+  const { port } = await startTls(await site.origin((_request, response) => response.end()), 'a.example');
   const before = await peerOf(port, 'a.example');
-  await writeCertificate('a.example', files);
+  await certificates.make('a.example');
   let after = before;
   while (after.serial === before.serial) {
     after = await peerOf(port, 'a.example');
   }
   expect(after.name).toBe('a.example');
 });
+
+test('an idle connection of HTTP/2 is closed in order, a quiet stream keeps it', async () => {
+  let end = () => {};
+  const origin = await site.origin((_request, response) => {
+    end = () => response.end('late');
+    response.flushHeaders();
+  });
+  const tls = {
+    host: '127.0.0.1',
+    port: await freePort('127.0.0.1'),
+    certificates: [await certificates.make('a')],
+  };
+  await site.start(configOf([origin], {}, { keepAliveTimeoutMs: 50 }), { tls });
+  await site.ready('s1');
+  const open = connectHttp2(`https://127.0.0.1:${tls.port}`, { rejectUnauthorized: false });
+  session = open;
+  const stream = open.request({ ':path': '/', ':authority': 'a' });
+  await once(stream, 'response');
+  const quietUntilMs = Date.now() + 200;
+  while (Date.now() < quietUntilMs) await new Promise((resolve) => setImmediate(resolve));
+  end();
+  const goaway = once(open, 'goaway');
+  expect(String(await once(stream, 'data'))).toBe('late');
+  const [code] = await goaway;
+  expect(code).toBe(0);
+});
+
+test('a TLS client that dribbles its headers gets 408', async () => {
+  const tls = {
+    host: '127.0.0.1',
+    port: await freePort('127.0.0.1'),
+    certificates: [await certificates.make('a')],
+  };
+  await site.start(configOf([1], {}, { headerTimeoutMs: 100 }), { tls });
+  const socket = connectTls({ port: tls.port, host: '127.0.0.1', rejectUnauthorized: false });
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n');
+  let answer = '';
+  for await (const chunk of socket) answer += chunk;
+  expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+});
+
+test.each(['http1', 'http2'] as const)(
+  '%s to a server by TLS: its own CA is trusted, another is not',
+  async (protocol) => {
+    const own = await certificates.make('origin.example');
+    const other = await certificates.make('other.example');
+    const origin = createSecureServer(
+      { allowHTTP1: true, cert: readFileSync(own.certificateFile), key: readFileSync(own.keyFile) },
+      (request, response) => response.end(`by ${request.httpVersion}`),
+    );
+    origin.listen(0, '127.0.0.1');
+    await once(origin, 'listening');
+    try {
+      const { port } = origin.address() as AddressInfo;
+      const start = async (caFile: string) => {
+        const forwarding = { protocol, tlsServerName: 'origin.example', caFile };
+        const config = configOf([port], { forwarding, parking: { maxWaitMs: 500 } });
+        const { s1 } = config.servers;
+        if (s1) s1.url = `https://127.0.0.1:${port}`;
+        await site.start(config);
+        await site.ready('s1');
+        return site.talk(lastGet);
+      };
+      expect(await start(own.certificateFile)).toMatch(
+        protocol === 'http1' ? /by 1\.1$/ : /by 2\.0\r\n0\r\n\r\n$/,
+      );
+      await site.stopProxy();
+      expect(await start(other.certificateFile)).toMatch(/^HTTP\/1\.1 503 /);
+    } finally {
+      origin.close();
+    }
+  },
+);

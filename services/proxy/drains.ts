@@ -1,5 +1,6 @@
 import type { Fleet, ServerState } from '../../libs/domain/mod.ts';
 import type { EventDraft } from '../../libs/events/mod.ts';
+import type { Clock } from '../../libs/runtime/clock.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import type { FleetView } from '../../libs/runtime/fleetView.ts';
 import type { Logger } from '../../libs/runtime/log.ts';
@@ -18,6 +19,7 @@ export interface DrainsOptions {
   readonly proxy: string;
   readonly log: Logger;
   readonly nowMs: () => number;
+  readonly clock: Clock;
   /** Requests this proxy has in flight on the server. */
   readonly inFlightOn: (server: string) => number;
   /** It is told that the time of this server's drain is over: what is still open there will be cut. */
@@ -30,9 +32,11 @@ type SaidOfDrain = 'draining' | 'drained' | 'timedOut';
  * Says of each draining server how far this proxy is: started, drained (nothing in flight, and nothing new goes
  * there), or timed out. What was said is read from the fleet, so a restarted proxy goes on where the last one was.
  */
-export function followDrains({ view, proxy, log, nowMs, inFlightOn, onTimedOut }: DrainsOptions): Drains {
+export function followDrains(options: DrainsOptions): Drains {
+  const { view, proxy, log, nowMs, clock, inFlightOn, onTimedOut } = options;
   const busy = new Set<string>();
-  const timers = new Map<string, NodeJS.Timeout>();
+  /** Server → what cancels the look at the end of its time. */
+  const timers = new Map<string, () => void>();
   let stopped = false;
 
   const lookAt = (server: ServerState) => {
@@ -54,11 +58,11 @@ export function followDrains({ view, proxy, log, nowMs, inFlightOn, onTimedOut }
       });
   };
   const watchTime = (server: ServerState, drainTimeoutMs: number) => {
-    clearTimeout(timers.get(server.name));
+    timers.get(server.name)?.();
     timers.delete(server.name);
     if (server.lifecycle !== 'draining' || !server.sleep) return;
     const leftMs = server.sleep.requestedAtMs + drainTimeoutMs - nowMs();
-    if (leftMs > 0) timers.set(server.name, setTimeout(look, leftMs + 1));
+    if (leftMs > 0) timers.set(server.name, clock.after(leftMs + 1, look));
   };
   const look = () => {
     for (const server of Object.values(view.fleet.servers)) {
@@ -70,7 +74,7 @@ export function followDrains({ view, proxy, log, nowMs, inFlightOn, onTimedOut }
     look,
     stop() {
       stopped = true;
-      for (const timer of timers.values()) clearTimeout(timer);
+      for (const cancel of timers.values()) cancel();
     },
   };
 }

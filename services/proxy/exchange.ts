@@ -1,19 +1,22 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { classOf } from '../../libs/domain/mod.ts';
-import { messageOf, type Problem, ProblemError, problemOf } from '../../libs/runtime/errors.ts';
+import { messageOf, ProblemError } from '../../libs/runtime/errors.ts';
+import type { AccessRecord } from './accessLog.ts';
+import { accessRecordOf } from './accessRecord.ts';
+import { answerAsleep } from './answerAsleep.ts';
 import { type AttemptOutcome, attempt } from './attempt.ts';
 import { noBody, type RequestBody, readBody } from './body.ts';
-import { announcesBody, isGone, isHttp2 } from './clientResponse.ts';
+import { announcesBody, boundSilence, isGone } from './clientResponse.ts';
+import type { EjectionCase } from './ejection.ts';
 import type { Gate, Upstream } from './gate.ts';
 import { hashOfRequest } from './hashKey.ts';
 import { type ClientSide, type RequestHeaders, requestHead } from './headers.ts';
 import { countEnd } from './load.ts';
 import type { RequestTrace } from './requestTrace.ts';
-import { reloadSeconds, waitingPage } from './waitingPage.ts';
+import { sendProblem } from './sendProblem.ts';
+import { stickyCookie, stickyHash } from './sticky.ts';
 
-/** A person who waits may be a little late. */
-const returnPatience = 2;
-const asleepRetrySeconds = 60;
+/** What a server says that can't serve now, or a proxy before it. */
+const gatewayFailures = new Set([502, 503, 504]);
 
 /** RFC 9110 9.2.2: what may be sent twice without harm. */
 const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE', 'PROPFIND']);
@@ -30,6 +33,8 @@ export interface Exchange {
   readonly closing: () => boolean;
   /** A connection to this server failed until then: others shall know. */
   readonly onEjected: (gate: Gate, upstream: Upstream, untilMs: number, reason: string) => void;
+  /** The request is over; undefined: nobody logs. */
+  readonly onOver: ((record: AccessRecord) => void) | undefined;
 }
 
 /** An exchange under way. */
@@ -38,6 +43,13 @@ interface Running extends Exchange {
   body: RequestBody;
   /** Attempts that a server may have seen. */
   sent: number;
+  attempts: number;
+  responseBytes: number;
+  server: string | undefined;
+  /** The server that the client's cookie names. */
+  sticky: number | undefined;
+  /** One of the pool's retries under way. */
+  isRetry: boolean;
 }
 
 /**
@@ -47,8 +59,20 @@ interface Running extends Exchange {
  */
 export function carry(exchange: Exchange): void {
   const { request, headers, gate } = exchange;
-  const running: Running = { ...exchange, startedMs: performance.now(), body: noBody, sent: 0 };
+  const running: Running = {
+    ...exchange,
+    startedMs: performance.now(),
+    body: noBody,
+    sent: 0,
+    attempts: 0,
+    responseBytes: 0,
+    server: undefined,
+    sticky: undefined,
+    isRetry: false,
+  };
   gate.meter.arrivals += 1;
+  const { sticky } = gate.config.balancing;
+  if (sticky.cookie !== '') running.sticky = stickyHash(request.headers.cookie, sticky);
   if (!announcesBody(request, headers)) {
     next(running);
     return;
@@ -56,8 +80,10 @@ export function carry(exchange: Exchange): void {
   const { maxBodyBytes } = gate.config.forwarding;
   if (exchange.expectsContinue && (headers.contentLength ?? 0) <= maxBodyBytes)
     exchange.response.writeContinue();
+  const bodyCame = boundSilence(request, gate.config.forwarding.idleTimeoutMs);
   readBody(request, headers.contentLength, gate.config.forwarding).then(
     (body) => {
+      bodyCame();
       running.body = body;
       next(running);
     },
@@ -67,12 +93,15 @@ export function carry(exchange: Exchange): void {
 
 /** One more attempt, with the next server that can take it. */
 function next(running: Running): void {
-  const upstream = running.gate.take(keyHashOf(running));
+  const upstream = running.gate.take(keyHashOf(running), running.sticky);
   if (upstream) {
     tryOn(running, upstream);
     return;
   }
-  if (running.gate.asleep && answerAsleep(running)) return;
+  if (running.gate.asleep && answerAsleep(running)) {
+    over(running, 503);
+    return;
+  }
   park(running).then(
     (released) => tryOn(running, released),
     (error) => fail(running, error),
@@ -82,35 +111,6 @@ function next(running: Running): void {
 function keyHashOf({ request, gate }: Running): number | undefined {
   const { policy, hashBy, hashName } = gate.config.balancing;
   return policy === 'hash' ? hashOfRequest(request, hashBy, hashName) : undefined;
-}
-
-/** Before a sleeping pool a monitor is refused, and a browser may get a page that waits. @returns whether it was. */
-function answerAsleep(running: Running): boolean {
-  const { request, response, gate, headers, trace, closing } = running;
-  const { parking } = gate.config;
-  const { userAgent, accept } = headers;
-  const asked = { method: request.method ?? 'GET', target: request.url ?? '/', userAgent, accept };
-  const kind = classOf(asked, parking.monitors);
-  if (kind === 'monitor') {
-    // It is no demand: nothing may wake for it.
-    gate.meter.arrivals -= 1;
-    const problem = problemOf('NEMURI_ASLEEP', 'Ask again when it is awake.');
-    sendProblem(response, problem, asleepRetrySeconds, closing());
-    trace.end(503);
-    return true;
-  }
-  if (kind !== 'browser' || !parking.waitingPage) return false;
-  const readyInMs = gate.readyInMs();
-  const seconds = reloadSeconds(readyInMs);
-  gate.expectReturn(returnPatience * seconds * 1_000);
-  response.writeHead(503, {
-    'content-type': 'text/html; charset=utf-8',
-    'cache-control': 'no-store',
-    'retry-after': String(seconds),
-  });
-  response.end(waitingPage(readyInMs));
-  trace.end(503);
-  return true;
 }
 
 async function park({ gate, trace, response, body, startedMs }: Running): Promise<Upstream> {
@@ -138,6 +138,8 @@ function tryOn(running: Running, upstream: Upstream): void {
   const { request, headers, client, response, trace, closing, body } = running;
   const attemptStartedMs = performance.now();
   const method = request.method ?? 'GET';
+  running.attempts += 1;
+  running.server = upstream.name;
   attempt({
     request: {
       method,
@@ -146,13 +148,24 @@ function tryOn(running: Running, upstream: Upstream): void {
       chunked: isChunked(running),
       idempotent: idempotentMethods.has(method),
     },
+    asked: request,
     response,
     upstream,
     closing,
+    setCookie: cookieFor(running, upstream),
+    progress: running,
     readTimeoutMs: running.gate.config.forwarding.idleTimeoutMs,
     onFirstByte: () => trace.event('first byte', { 'nemuri.server': upstream.name }),
     onOutcome: (outcome) => onOutcome(running, upstream, outcome, performance.now() - attemptStartedMs),
   });
+}
+
+/** A client whose server takes no requests any more moves; one whose server is only full comes back to it. */
+function cookieFor({ gate, sticky, client }: Running, upstream: Upstream): string | undefined {
+  const settings = gate.config.balancing.sticky;
+  if (settings.cookie === '' || sticky === upstream.nameHash) return undefined;
+  if (sticky !== undefined && gate.isOpen(sticky)) return undefined;
+  return stickyCookie(upstream.nameHash, client.encrypted, settings);
 }
 
 /** Trailers need chunks, and so does a stream whose length nobody announced. */
@@ -175,13 +188,13 @@ function onOutcome(running: Running, upstream: Upstream, outcome: AttemptOutcome
   if (outcome.kind === 'answered') {
     gate.learn(upstream, latencyMs);
     countEnd(upstream.meter, latencyMs, outcome.status >= 500);
+    if (gatewayFailures.has(outcome.status)) eject(running, upstream, 'failing', `status ${outcome.status}`);
+    else upstream.failures = 0;
   } else if (outcome.kind !== 'clientGone' && outcome.kind !== 'refused') {
     upstream.meter.totals.errors[outcome.kind] += 1;
     countEnd(upstream.meter, latencyMs, true);
-  }
-  if (outcome.kind === 'notSent') {
-    const untilMs = gate.eject(upstream);
-    if (untilMs !== undefined) running.onEjected(gate, upstream, untilMs, messageOf(outcome.error));
+    const why = outcome.kind === 'notSent' ? 'unreachable' : 'failing';
+    eject(running, upstream, why, messageOf(outcome.error));
   }
   gate.release(upstream);
   switch (outcome.kind) {
@@ -202,6 +215,11 @@ function onOutcome(running: Running, upstream: Upstream, outcome: AttemptOutcome
   }
 }
 
+function eject(running: Running, upstream: Upstream, why: EjectionCase['why'], reason: string): void {
+  const untilMs = running.gate.eject(upstream, why);
+  if (untilMs !== undefined) running.onEjected(running.gate, upstream, untilMs, reason);
+}
+
 /** The attempt failed before an answer began: it may be made again. */
 function onFailure(
   running: Running,
@@ -214,14 +232,32 @@ function onFailure(
   if (outcome.kind !== 'notSent') running.sent += 1;
   const { maxAttempts } = gate.config.forwarding;
   const may = mayRetry(outcome, running.body, request.method) && running.sent < maxAttempts;
-  if (may && (outcome.kind === 'notSent' || gate.mayRetry())) next(running);
+  if (may && (outcome.kind === 'notSent' || beginRetry(running))) next(running);
   else fail(running, failureOf(outcome));
 }
 
+function beginRetry(running: Running): boolean {
+  if (!running.gate.beginRetry(running.isRetry)) return false;
+  running.isRetry = true;
+  return true;
+}
+
 /** @param status 499: the client went away (nginx's number). */
-function end({ gate, trace, startedMs }: Running, status: number, error?: string): void {
+function end(running: Running, status: number, error?: string): void {
+  const { gate, startedMs } = running;
   if (status !== 499) countEnd(gate.meter, performance.now() - startedMs, status >= 500);
+  if (running.isRetry) gate.endRetry();
+  over(running, status, error);
+}
+
+function over(running: Running, status: number, error?: string): void {
+  const { trace, onOver, request, headers, client, gate } = running;
   trace.end(status, error);
+  if (!onOver) return;
+  const { startedMs, responseBytes, server, attempts } = running;
+  const { traceparent } = trace;
+  const outcome = { startedMs, status, responseBytes, pool: gate.pool, server, attempts, traceparent };
+  onOver(accessRecordOf(request, headers, client.address, outcome));
 }
 
 function fail(running: Running, error: unknown): void {
@@ -248,24 +284,4 @@ function failureOf({ kind }: AttemptOutcome): ProblemError {
   return kind === 'timedOut'
     ? new ProblemError('NEMURI_UPSTREAM_TIMEOUT', 'The request may or may not have been carried out.')
     : new ProblemError('NEMURI_UPSTREAM_FAILED', 'The connection to the server broke before it answered.');
-}
-
-/** Answers with a problem document, or cuts the connection when an answer has begun already. */
-export function sendProblem(
-  response: ServerResponse,
-  problem: Problem,
-  retryAfterSeconds: number | undefined,
-  closing: boolean,
-): void {
-  if (response.headersSent) {
-    response.destroy();
-    return;
-  }
-  response.writeHead(problem.status, {
-    'content-type': 'application/problem+json',
-    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }),
-    // A body that was not read to its end would be taken for the next request.
-    ...((closing || problem.status === 413) && !isHttp2(response) ? { connection: 'close' } : {}),
-  });
-  response.end(JSON.stringify(problem));
 }

@@ -1,4 +1,5 @@
 import {
+  capacityRpsOf,
   chooseServer,
   earnRetry,
   expectedReadyInMs,
@@ -14,10 +15,13 @@ import {
   wishedCapacityRps,
 } from '../../libs/domain/mod.ts';
 import type { PoolConfig } from '../../libs/events/mod.ts';
+import type { Clock } from '../../libs/runtime/clock.ts';
 import { ProblemError } from '../../libs/runtime/errors.ts';
+import { type EjectionCase, ejectedUntilMs } from './ejection.ts';
 import { createMeter, createPoolMeter, type Meter, type PoolMeter } from './load.ts';
 import { createParking, type Parking, type ParkOptions } from './parking.ts';
-import { createUpstreamClient, type UpstreamClient } from './upstream/client.ts';
+import type { UpstreamClient } from './upstream/client.ts';
+import { openUpstreamClient } from './upstream/open.ts';
 
 /** One server as this proxy knows it: its connections, what it has in flight there, what it measured. */
 export interface Upstream {
@@ -38,8 +42,14 @@ export interface Upstream {
   maxInFlight?: number;
   inFlight: number;
   takesRequests: boolean;
-  /** Epoch ms until when it gets nothing new, because a connection to it failed. */
+  /** Epoch ms until when it gets nothing new, because it could not be reached or failed again and again. */
   ejectedUntilMs: number;
+  /** Epoch ms of the last ejection that was told to others. */
+  ejectionToldMs: number;
+  /** Failures in a row. */
+  failures: number;
+  /** Answers that last (event streams, gRPC): each closes the protocol's way. */
+  readonly streams: Set<() => void>;
 }
 
 /** The door to one pool: every request comes in here, gets a server or waits for one, and goes out here. */
@@ -58,7 +68,9 @@ export interface Gate {
   /** Somebody waits outside and asks again within this time. */
   expectReturn(withinMs: number): void;
   /** A server with a request counted as in flight on it; undefined: the request has to be parked. */
-  take(keyHash?: number): Upstream | undefined;
+  take(keyHash?: number, sticky?: number): Upstream | undefined;
+  /** Whether the server of this name's hash takes requests, full or not. */
+  isOpen(nameHash: number): boolean;
   /**
    * Waits for a server.
    * @throws ProblemError when the bounds refuse it, when it waited too long, or when the proxy stops.
@@ -66,12 +78,16 @@ export interface Gate {
   park(options: ParkOptions): Promise<Upstream>;
   /** An answer took so long. */
   learn(upstream: Upstream, latencyMs: number): void;
-  /** Whether one more retry of what a server may have seen is within the budget; it is spent then. */
-  mayRetry(): boolean;
+  /**
+   * Whether one more retry of what a server may have seen is within the bounds; it is spent then.
+   * @param again this request has a place among the retries under way.
+   */
+  beginRetry(again: boolean): boolean;
+  endRetry(): void;
   /** The request is over on this server. */
   release(upstream: Upstream): void;
-  /** No connection to the server came about: it gets nothing new for a while. @returns until when, if this is news. */
-  eject(upstream: Upstream): number | undefined;
+  /** It could not be reached, or failed: it may get nothing new for a while. @returns until when, if this is news. */
+  eject(upstream: Upstream, why: EjectionCase['why']): number | undefined;
   /** Takes over what configuration and fleet say now. */
   update(config: PoolConfig, servers: readonly ServerView[]): void;
   close(): void;
@@ -81,6 +97,9 @@ export interface GateOptions {
   readonly pool: string;
   readonly config: PoolConfig;
   readonly nowMs: () => number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
   /** Nothing is in flight on this server any more. */
   readonly onIdle: (server: string) => void;
 }
@@ -89,16 +108,18 @@ export interface GateOptions {
 const setupQuantile = 0.9;
 const unlimited = Number.POSITIVE_INFINITY;
 
-export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOptions): Gate {
+export function createGate(options: GateOptions): Gate {
+  const { pool, config: firstConfig, nowMs, clock, random, onIdle } = options;
   let config = firstConfig;
   let turn = 0;
   let upstreams: Upstream[] = [];
-  let retryTimer: NodeJS.Timeout | undefined;
+  let cancelRetry: (() => void) | undefined;
   let states: readonly ServerState[] = [];
   let returnUntilMs = 0;
   let ramping = false;
   let retries = fullRetryBudget;
-  const parking = createParking<Upstream>(nowMs);
+  let retriesUnderWay = 0;
+  const parking = createParking<Upstream>(nowMs, clock);
   const meter = createPoolMeter();
 
   const targetOf = (capacityRps: number) =>
@@ -117,22 +138,27 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
   const take = (limitOf: (upstream: Upstream) => number, keyHash?: number): Upstream | undefined => {
     turn = (turn + 1) % 0x40000000;
     if (ramping) ramp();
-    const choice = { turn, random: Math.random, keyHash, targetOf };
+    const choice = { turn, random, keyHash, targetOf };
     const chosen = chooseServer(config.balancing.policy, upstreams, choice, limitOf);
     if (chosen) chosen.inFlight += 1;
     return chosen;
   };
   const isOpen = (upstream: Upstream) =>
     upstream.takesRequests && (upstream.ejectedUntilMs === 0 || upstream.ejectedUntilMs <= nowMs());
-  const limitOf = (upstream: Upstream) => (isOpen(upstream) ? (upstream.maxInFlight ?? unlimited) : 0);
+  const bySticky = (nameHash: number) => upstreams.find((upstream) => upstream.nameHash === nameHash);
+  const limitOf = (upstream: Upstream) => {
+    if (!isOpen(upstream) || upstream.connections.pending >= config.circuit.maxPending) return 0;
+    return Math.min(upstream.maxInFlight ?? unlimited, config.circuit.maxConnections);
+  };
   /**
    * What a server that has just come back can take at once: by Little's law, what it has in flight when it serves
    * its capacity within the latency objective. The whole crowd at once would bring it down again.
    */
   const releaseLimit = (upstream: Upstream) => {
-    if (!isOpen(upstream)) return 0;
+    const limit = limitOf(upstream);
+    if (limit === 0) return 0;
     const atCapacity = Math.max(1, Math.ceil((upstream.nominalRps * config.latencyObjectiveMs) / 1_000));
-    return upstream.maxInFlight ?? atCapacity;
+    return upstream.maxInFlight === undefined ? Math.min(limit, atCapacity) : limit;
   };
   const releaseParked = () => {
     if (parking.count === 0) return;
@@ -140,8 +166,8 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     if (parking.count === 0) return;
     // An ejection ends by time alone; nobody else would look again.
     const endsMs = upstreams.map((upstream) => upstream.ejectedUntilMs).filter((endMs) => endMs > nowMs());
-    clearTimeout(retryTimer);
-    if (endsMs.length > 0) retryTimer = setTimeout(releaseParked, Math.min(...endsMs) - nowMs() + 1);
+    cancelRetry?.();
+    if (endsMs.length > 0) cancelRetry = clock.after(Math.min(...endsMs) - nowMs() + 1, releaseParked);
   };
 
   return {
@@ -164,19 +190,33 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
     expectReturn(withinMs) {
       returnUntilMs = Math.max(returnUntilMs, nowMs() + withinMs);
     },
-    take(keyHash) {
-      retries = earnRetry(retries, config.balancing.retryShare);
-      return parking.count === 0 ? take(limitOf, keyHash) : undefined;
+    take(keyHash, sticky) {
+      retries = earnRetry(retries, config.balancing.retryShare, nowMs());
+      if (parking.count > 0) return undefined;
+      const own = sticky === undefined ? undefined : bySticky(sticky);
+      if (!own || own.inFlight >= limitOf(own)) return take(limitOf, keyHash);
+      own.inFlight += 1;
+      return own;
+    },
+    isOpen(nameHash) {
+      const upstream = bySticky(nameHash);
+      return upstream !== undefined && isOpen(upstream);
     },
     learn(upstream, latencyMs) {
       const timeMs = nowMs();
       upstream.latencyMs = peakEwmaMs(upstream.latencyMs, latencyMs, timeMs - upstream.latencyAtMs);
       upstream.latencyAtMs = timeMs;
     },
-    mayRetry() {
+    beginRetry(again) {
+      if (!again && retriesUnderWay >= config.circuit.maxRetries) return false;
       const left = spendRetry(retries);
-      if (left) retries = left;
-      return left !== undefined;
+      if (!left) return false;
+      retries = left;
+      if (!again) retriesUnderWay += 1;
+      return true;
+    },
+    endRetry() {
+      retriesUnderWay -= 1;
     },
     park(options) {
       meter.newlyParked += 1;
@@ -187,11 +227,21 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
       releaseParked();
       if (upstream.inFlight === 0) onIdle(upstream.name);
     },
-    eject(upstream) {
+    eject(upstream, why) {
       const timeMs = nowMs();
-      if (timeMs < upstream.ejectedUntilMs) return undefined;
-      upstream.ejectedUntilMs = timeMs + config.forwarding.ejectMs;
-      return upstream.ejectedUntilMs;
+      upstream.failures += 1;
+      const { ejectAfterFailures } = config.circuit;
+      const isEnough = ejectAfterFailures > 0 && upstream.failures >= ejectAfterFailures;
+      if (timeMs < upstream.ejectedUntilMs || (why === 'failing' && !isEnough)) return undefined;
+      const others = upstreams.filter((other) => other !== upstream && other.takesRequests);
+      const ejected = others.filter((other) => timeMs < other.ejectedUntilMs).length;
+      const untilMs = ejectedUntilMs({ why, takers: others.length + 1, ejected }, config, timeMs);
+      if (untilMs === undefined) return undefined;
+      upstream.ejectedUntilMs = untilMs;
+      upstream.failures = 0;
+      if (timeMs - upstream.ejectionToldMs < config.forwarding.ejectMs) return undefined;
+      upstream.ejectionToldMs = timeMs;
+      return untilMs;
     },
     update(nextConfig, servers) {
       const reconnect = JSON.stringify(nextConfig.forwarding) !== JSON.stringify(config.forwarding);
@@ -206,7 +256,7 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
           // What is in flight ends on the old connections, and still counts as this server's.
           before.connections.close();
           before.url = server.config.url;
-          before.connections = openConnections(server.config.url, config);
+          before.connections = openUpstreamClient(server.config.url, config.forwarding);
         }
         return refresh(before, server);
       });
@@ -215,7 +265,7 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
       releaseParked();
     },
     close() {
-      clearTimeout(retryTimer);
+      cancelRetry?.();
       parking.refuseAll(new ProblemError('NEMURI_STOPPING', 'Try again.', 1));
       // What is in flight comes to its end.
       for (const upstream of upstreams) upstream.connections.close();
@@ -223,15 +273,11 @@ export function createGate({ pool, config: firstConfig, nowMs, onIdle }: GateOpt
   };
 }
 
-function openConnections(url: string, { forwarding }: PoolConfig): UpstreamClient {
-  return createUpstreamClient(url, forwarding);
-}
-
 function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream {
   return {
     name: state.name,
     url: config.url,
-    connections: openConnections(config.url, pool),
+    connections: openUpstreamClient(config.url, pool.forwarding),
     meter: createMeter(),
     capacityRps: config.capacityRps,
     nominalRps: config.capacityRps,
@@ -243,13 +289,17 @@ function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream
     inFlight: 0,
     takesRequests: false,
     ejectedUntilMs: 0,
+    ejectionToldMs: 0,
+    failures: 0,
+    streams: new Set(),
   };
 }
 
-function refresh(upstream: Upstream, { state, config }: ServerView): Upstream {
-  upstream.capacityRps = wishedCapacityRps(state, config.capacityRps);
+function refresh(upstream: Upstream, { state, pool, config }: ServerView): Upstream {
+  const capacityRps = capacityRpsOf(state, pool, config);
+  upstream.capacityRps = wishedCapacityRps(state, capacityRps);
   upstream.nominalRps = upstream.capacityRps;
-  upstream.wattsPerRps = config.energy.busyWatts / config.capacityRps;
+  upstream.wattsPerRps = config.energy.busyWatts / capacityRps;
   const limit = inFlightLimit(state, config.maxInFlight);
   if (limit === undefined) delete upstream.maxInFlight;
   else upstream.maxInFlight = limit;

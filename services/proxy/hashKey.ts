@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { hashOf } from '../../libs/domain/mod.ts';
+import { cookieOf } from './sticky.ts';
 
 /** The hash of what chooses a request's server; undefined: the request has no such header or cookie. */
 export function hashOfRequest(
@@ -11,12 +12,4 @@ export function hashOfRequest(
   const value =
     by === 'header' ? request.headers[name.toLowerCase()] : cookieOf(request.headers.cookie, name);
   return value === undefined ? undefined : hashOf(String(value));
-}
-
-function cookieOf(cookies: string | undefined, name: string): string | undefined {
-  for (const pair of cookies?.split(';') ?? []) {
-    const equals = pair.indexOf('=');
-    if (equals > 0 && pair.slice(0, equals).trim() === name) return pair.slice(equals + 1).trim();
-  }
-  return undefined;
 }

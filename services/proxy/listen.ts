@@ -3,17 +3,17 @@ import { Server as NetServer, type Socket } from 'node:net';
 import httpProxy from '@fastify/http-proxy';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { FleetConfig } from '../../libs/events/mod.ts';
+import { acceptProxied, type ProxiedRules } from './acceptProxied.ts';
 import { fieldsOf } from './clientResponse.ts';
 import type { Upstream } from './gate.ts';
 import { readHeaders, viaName } from './headers.ts';
+import { maxHeaderBytes, trustRule } from './refusals.ts';
 import { startTlsListener, type TlsSettings } from './tls.ts';
 
 /** Stands for "a server of the pool" where the plug-in asks for an address before one is chosen. */
 const anyUpstream = 'http://pool.invalid';
 /** How often Node looks for clients that are too slow. */
 const slowClientCheckMs = 1_000;
-/** Of a request's header section: more is answered 431. */
-const maxHeaderBytes = 16_384;
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -55,7 +55,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     // Ours to refuse: Node would go on with what is pipelined behind.
     requireHostHeader: false,
   });
+  let proxied: { http?: ProxiedRules; https?: ProxiedRules } = {};
   const app = await openApp(server, onRequest, onUpgrade);
+  acceptProxied(server, () => proxied.http, options.onProblem);
   server.on('request', (request, response) => onRequest(request, response, false));
   server.on('checkContinue', (request, response) => onRequest(request, response, true));
   server.on('connect', refuseConnect);
@@ -65,10 +67,12 @@ export async function listen(options: ListenOptions): Promise<Listener> {
         onRequest,
         onUpgrade: (request, socket, head) => server.emit('upgrade', request, socket, head),
         onProblem: options.onProblem,
+        proxied: () => proxied.https,
       })
     : undefined;
   return {
     configure(settings) {
+      proxied = proxiedRules(settings);
       server.headersTimeout = settings.headerTimeoutMs;
       server.requestTimeout = settings.requestTimeoutMs;
       server.keepAliveTimeout = settings.keepAliveTimeoutMs;
@@ -83,6 +87,12 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       await app.close();
     },
   };
+}
+
+function proxiedRules(settings: FleetConfig['proxy']): { http?: ProxiedRules; https?: ProxiedRules } {
+  const { proxyProtocol, trustedProxies, headerTimeoutMs } = settings;
+  const rules = { trusts: trustRule(trustedProxies), headerTimeoutMs };
+  return { ...(proxyProtocol.http ? { http: rules } : {}), ...(proxyProtocol.https ? { https: rules } : {}) };
 }
 
 async function openApp(

@@ -12,6 +12,7 @@ export type ErrorKind = 'notSent' | 'noAnswer' | 'timedOut' | 'brokenOff';
 export interface Totals {
   completed: number;
   failed: number;
+  requestBytes: number;
   responseBytes: number;
   latencySumMs: number;
   /** One for each bound, and one for what is beyond. */
@@ -23,6 +24,7 @@ function createTotals(): Totals {
   return {
     completed: 0,
     failed: 0,
+    requestBytes: 0,
     responseBytes: 0,
     latencySumMs: 0,
     latencyBuckets: new Float64Array(latencyBoundsSeconds.length + 1),

@@ -1,4 +1,5 @@
 import type { PoolConfig } from '../../libs/events/mod.ts';
+import { type Clock, systemClock } from '../../libs/runtime/clock.ts';
 import { ProblemError } from '../../libs/runtime/errors.ts';
 
 type ParkingBounds = Pick<PoolConfig['parking'], 'maxRequests' | 'maxBytes' | 'maxWaitMs'>;
@@ -9,7 +10,7 @@ interface Parked<T> {
   readonly traceparent: string | undefined;
   readonly settle: (server: T) => void;
   readonly refuse: (error: ProblemError) => void;
-  readonly timer: NodeJS.Timeout;
+  readonly cancelTimer: () => void;
 }
 
 export interface ParkOptions {
@@ -39,13 +40,13 @@ export interface Parking<T> {
   refuseAll(error: ProblemError): void;
 }
 
-export function createParking<T>(nowMs: () => number): Parking<T> {
+export function createParking<T>(nowMs: () => number, clock: Clock = systemClock): Parking<T> {
   const queue = new Set<Parked<T>>();
   let bytesHeld = 0;
 
   const leave = (parked: Parked<T>) => {
     if (!queue.delete(parked)) return false;
-    clearTimeout(parked.timer);
+    parked.cancelTimer();
     bytesHeld -= parked.bytes;
     return true;
   };
@@ -74,18 +75,15 @@ export function createParking<T>(nowMs: () => number): Parking<T> {
         const giveUp = () => {
           if (leave(parked)) reject(signal.reason);
         };
-        const timer = setTimeout(
-          () => {
-            signal.removeEventListener('abort', giveUp);
-            if (leave(parked)) reject(refusal('NEMURI_PARKED_TOO_LONG', bounds));
-          },
-          Math.max(0, bounds.maxWaitMs - waitedMs),
-        );
+        const cancelTimer = clock.after(Math.max(0, bounds.maxWaitMs - waitedMs), () => {
+          signal.removeEventListener('abort', giveUp);
+          if (leave(parked)) reject(refusal('NEMURI_PARKED_TOO_LONG', bounds));
+        });
         const parked: Parked<T> = {
           bytes,
           sinceMs: nowMs(),
           traceparent,
-          timer,
+          cancelTimer,
           settle: (server) => {
             signal.removeEventListener('abort', giveUp);
             resolve(server);

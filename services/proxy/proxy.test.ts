@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { EventOf, FleetConfig, RecordedEvent } from '../../libs/events/mod.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
+import { renderPrometheus } from '../../libs/runtime/metrics.ts';
 import type { Harness } from '../testing/harness.ts';
 import { configOf, createSite, type Site } from './testing/site.ts';
 
@@ -328,14 +329,16 @@ test('metrics: what it carried, by pool and server', async () => {
   await ready('s1');
   await get();
   await get();
-  const text = site.proxy?.metrics?.() ?? '';
+  const text = renderPrometheus(site.proxy?.metrics?.() ?? []);
   const lines = text.split('\n');
   expect(lines).toContain('nemuri_pool_requests_total{proxy="proxy-0",pool="web"} 2');
   expect(lines).toContain('nemuri_server_response_bytes_total{proxy="proxy-0",pool="web",server="s1"} 10');
-  expect(lines).toContain('nemuri_request_seconds_bucket{proxy="proxy-0",pool="web",le="+Inf"} 2');
+  expect(lines).toContain(
+    'http_server_request_duration_seconds_bucket{proxy="proxy-0",pool="web",le="+Inf"} 2',
+  );
   expect(lines).toContain('nemuri_server_requests_total{proxy="proxy-0",pool="web",server="s2"} 0');
   await ready('s2');
   for (let visit = 0; visit < 4; visit += 1) await get();
   const refused = 'nemuri_server_errors_total{proxy="proxy-0",pool="web",server="s2",kind="notSent"} 1';
-  expect(site.proxy?.metrics?.().split('\n')).toContain(refused);
+  expect(renderPrometheus(site.proxy?.metrics?.() ?? []).split('\n')).toContain(refused);
 });

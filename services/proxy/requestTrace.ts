@@ -46,8 +46,7 @@ export function createRequestTrace(options: RequestTraceOptions): RequestTrace {
       options.startedAtMs,
     );
   };
-  const sampledByClient = options.traceparent?.endsWith('-01') ?? false;
-  if (sampledByClient || Math.random() < options.sampleRatio) keep();
+  if (isSampled(options.traceparent) || Math.random() < options.sampleRatio) keep();
   return {
     keep,
     get traceparent() {
@@ -65,4 +64,10 @@ export function createRequestTrace(options: RequestTraceOptions): RequestTrace {
       span.end();
     },
   };
+}
+
+/** W3C Trace Context, 3.2.2.5: the lowest bit of the flags; the others may be set too. */
+function isSampled(traceparent: string | undefined): boolean {
+  const [, flags] = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(-|$)/.exec(traceparent ?? '') ?? [];
+  return flags !== undefined && (Number.parseInt(flags, 16) & 1) === 1;
 }

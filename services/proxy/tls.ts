@@ -8,6 +8,8 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import type { FleetConfig } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { parseListen } from '../../libs/runtime/service.ts';
+import { acceptProxied, type ProxiedRules } from './acceptProxied.ts';
+import { maxHeaderBytes } from './refusals.ts';
 
 export interface TlsSettings {
   readonly host: string;
@@ -52,6 +54,8 @@ export interface TlsHandlers {
   readonly onRequest: (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
   readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
   readonly onProblem: (problem: string, details: object) => void;
+  /** Defined: connections begin with a PROXY header. */
+  readonly proxied: () => ProxiedRules | undefined;
 }
 
 export interface TlsListener {
@@ -61,6 +65,19 @@ export interface TlsListener {
 }
 
 const watchIntervalMs = 1_000;
+const handshakeTimeoutMs = 10_000;
+/** Requests at once on one connection. */
+const maxConcurrentStreams = 250;
+/** How often Node looks for clients that are too slow. */
+const slowClientCheckMs = 1_000;
+
+/** Node's server of both protocols knows these of its HTTP/1.1 side; its types do not. */
+interface Http1Bounds {
+  connectionsCheckingInterval: number;
+  headersTimeout: number;
+  requestTimeout: number;
+  keepAliveTimeout: number;
+}
 
 interface Identity {
   readonly certificate: X509Certificate;
@@ -85,6 +102,8 @@ export async function startTlsListener(settings: TlsSettings, handlers: TlsHandl
   const [first] = settings.certificates;
   const server = createSecureServer({
     allowHTTP1: true,
+    handshakeTimeout: handshakeTimeoutMs,
+    settings: { maxConcurrentStreams, maxHeaderListSize: maxHeaderBytes },
     minVersion: 'TLSv1.2',
     ...(first ? { cert: readFileSync(first.certificateFile), key: readFileSync(first.keyFile) } : {}),
     SNICallback: (name, choose) => {
@@ -92,10 +111,14 @@ export async function startTlsListener(settings: TlsSettings, handlers: TlsHandl
       choose(null, (fitting ?? identities[0])?.context);
     },
   });
+  acceptProxied(server, handlers.proxied, handlers.onProblem);
   const sessions = new Set<ServerHttp2Session>();
+  const http1 = server as unknown as Http1Bounds;
+  http1.connectionsCheckingInterval = slowClientCheckMs;
   server.on('session', (session) => {
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
+    boundIdleness(session, () => http1.keepAliveTimeout);
   });
   server.on('sessionError', () => undefined);
   const asHttp1 = (request: unknown, response: unknown, expectsContinue: boolean) =>
@@ -110,8 +133,11 @@ export async function startTlsListener(settings: TlsSettings, handlers: TlsHandl
     for (const file of files) unwatchFile(file, reload);
   };
   return {
-    configure({ maxConnections }) {
-      server.maxConnections = maxConnections;
+    configure(bounds) {
+      server.maxConnections = bounds.maxConnections;
+      http1.headersTimeout = bounds.headerTimeoutMs;
+      http1.requestTimeout = bounds.requestTimeoutMs;
+      http1.keepAliveTimeout = bounds.keepAliveTimeoutMs;
     },
     async drain(patienceMs) {
       stop();
@@ -133,6 +159,26 @@ export async function startTlsListener(settings: TlsSettings, handlers: TlsHandl
       server.close();
     },
   };
+}
+
+/** Closes a connection on which no stream was open for so long; a stream that is quiet is not idle. */
+function boundIdleness(session: ServerHttp2Session, idleMs: () => number): void {
+  let open = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const wait = () => {
+    clearTimeout(timer);
+    timer = open > 0 ? undefined : setTimeout(() => session.close(), idleMs());
+  };
+  session.on('stream', (stream) => {
+    open += 1;
+    wait();
+    stream.once('close', () => {
+      open -= 1;
+      wait();
+    });
+  });
+  session.once('close', () => clearTimeout(timer));
+  wait();
 }
 
 function readIdentities({ certificates }: TlsSettings): Identity[] {

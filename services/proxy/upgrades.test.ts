@@ -77,6 +77,28 @@ test('an upgrade is refused like any other request', async () => {
   expect(await upgrade('a.example', 'h2c')).toMatch(/^HTTP\/1\.1 200 /);
 });
 
+test('an event stream that outlasts the drain is ended in order, a download is not', async () => {
+  const types = ['text/event-stream', 'application/octet-stream'];
+  const originPort = await site.origin((request, response) => {
+    response.writeHead(200, { 'content-type': types[Number(request.url?.slice(1))] });
+    response.write('data: first\n\n');
+  });
+  await site.start(configOf([originPort], { drainTimeoutMs: 200 }));
+  await site.ready('s1');
+  const [events, download] = await Promise.all(
+    [0, 1].map((kind) => fetch(`http://127.0.0.1:${site.port}/${kind}`)),
+  );
+  const data = { server: 's1', pool: 'web', sleepId: 'sleep-1', drainTimeoutMs: 200, reason: 'test' };
+  await site.harness.publish({ type: 'SleepRequested', data });
+  const timedOut = await site.harness.nextEvent('FLEET', isType('DrainTimedOut'));
+  expect(timedOut.data).toMatchObject({ server: 's1', inFlight: 2 });
+  expect(await events?.text()).toBe('data: first\n\n');
+  // What is not whole must not look so: it breaks off with its server.
+  const whole = download?.text();
+  site.origins[0]?.closeAllConnections();
+  await expect(whole).rejects.toThrow();
+});
+
 test('a WebSocket that outlasts the drain is closed with 1012', async () => {
   const originPort = await site.origin(echo);
   const sockets = new WebSocketServer({ server: site.origins[0] as Server });

@@ -1,5 +1,6 @@
 import { type Bus, createMemoryStore, type MemoryStore, openMemoryBus } from '../../libs/bus/mod.ts';
 import type { EventDraft, FleetConfig, RecordedEvent, StreamName } from '../../libs/events/mod.ts';
+import { systemChance, systemClock } from '../../libs/runtime/clock.ts';
 import { createLogger } from '../../libs/runtime/log.ts';
 import type { ServiceContext } from '../../libs/runtime/service.ts';
 
@@ -47,6 +48,8 @@ export function createHarness(): Harness {
         log: createLogger(service, service, 'silent'),
         telemetry: { enabled: false, stop: async () => {} },
         nowMs: Date.now,
+        clock: systemClock,
+        chance: systemChance,
       };
     },
     publish,

@@ -3,6 +3,7 @@ import type { KV } from '@nats-io/kv';
 import { AuthorizationError, connect, type NatsConnection } from '@nats-io/transport-node';
 import { BusClosedError, BusTimeoutError } from '../bus.ts';
 import { messageOf } from '../problems.ts';
+import { accessOf } from './credentials.ts';
 import { type JetStreamBusOptions, requestTimeoutMs, retryMs } from './options.ts';
 import { ensureStreams, openSnapshotBucket, StreamRefusedError } from './streams.ts';
 
@@ -232,7 +233,7 @@ async function dial(state: LinkState): Promise<NatsConnection | undefined> {
   while (!state.closed) {
     try {
       return await connect({
-        servers: typeof servers === 'string' ? servers : [...servers],
+        ...accessOf(servers),
         name,
         reconnect: true,
         maxReconnectAttempts: -1,

@@ -15,7 +15,7 @@ import type { StreamLimits } from '../bus.ts';
 import { messageOf } from '../problems.ts';
 import { defaultLimits, duplicateWindowMs } from './options.ts';
 
-const snapshotBucket = 'NEMURI_SNAPSHOTS';
+export const snapshotBucket = 'NEMURI_SNAPSHOTS';
 
 /**
  * Creates the streams that are missing, and brings existing ones to the limits that were given.

@@ -1,24 +1,13 @@
 import { Type } from '@sinclair/typebox';
-import { durationMs, SecretReference, settings, strictObject } from './shared.ts';
-
-const tls = {
-  tlsServerName: Type.Optional(
-    Type.String({
-      minLength: 1,
-      description: 'Name asked for and verified by TLS; default: the host of the url',
-    }),
-  ),
-  caFile: Type.Optional(
-    Type.String({ minLength: 1, description: 'PEM file of the CA; default: those of the system' }),
-  ),
-};
+import { durationMs, SecretReference, serverTls, settings, strictObject } from './shared.ts';
 
 const HttpProbeSchema = strictObject({
   kind: Type.Literal('http'),
   method: Type.Union([Type.Literal('GET'), Type.Literal('HEAD'), Type.Literal('OPTIONS')], {
     default: 'GET',
+    description: 'What is asked with',
   }),
-  path: Type.String({ pattern: '^/[!-~]*$', default: '/' }),
+  path: Type.String({ pattern: '^/[!-~]*$', default: '/', description: 'Path and query' }),
   host: Type.Optional(
     Type.String({ minLength: 1, description: 'Host header; default: that of the address' }),
   ),
@@ -32,8 +21,18 @@ const HttpProbeSchema = strictObject({
       description: 'Sent with each probe; no secrets: they are in the events',
     },
   ),
-  expectStatusMin: Type.Integer({ minimum: 100, maximum: 599, default: 200 }),
-  expectStatusMax: Type.Integer({ minimum: 100, maximum: 599, default: 399 }),
+  expectStatusMin: Type.Integer({
+    minimum: 100,
+    maximum: 599,
+    default: 200,
+    description: 'Lowest good status',
+  }),
+  expectStatusMax: Type.Integer({
+    minimum: 100,
+    maximum: 599,
+    default: 399,
+    description: 'Highest good status',
+  }),
   expectBody: Type.Optional(
     Type.String({
       minLength: 1,
@@ -41,13 +40,13 @@ const HttpProbeSchema = strictObject({
       description: 'Text in the first 64 KiB of the body; * stands for anything in between',
     }),
   ),
-  ...tls,
+  ...serverTls,
 });
 const GrpcProbeSchema = strictObject(
   {
     kind: Type.Literal('grpc'),
     service: Type.String({ maxLength: 100, default: '', description: 'Empty: the whole server' }),
-    ...tls,
+    ...serverTls,
   },
   { description: 'grpc.health.v1.Health/Check' },
 );

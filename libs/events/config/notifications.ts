@@ -17,6 +17,8 @@ const WebhookSchema = strictObject({
       'PowerDriftDetected',
       'SleepContradicted',
       'ContradictionDetected',
+      'DrillFailed',
+      'FailAwakeStarted',
     ],
     description: 'Types of events that are posted',
   }),
@@ -24,7 +26,7 @@ const WebhookSchema = strictObject({
 
 export const NotificationsSchema = settings(
   {
-    webhooks: Type.Array(WebhookSchema, { default: [], maxItems: 16 }),
+    webhooks: Type.Array(WebhookSchema, { default: [], maxItems: 16, description: 'Each gets its own copy' }),
     timeoutMs: durationMs(5_000, 'One try'),
     maxTries: Type.Integer({
       minimum: 1,

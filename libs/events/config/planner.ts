@@ -49,6 +49,16 @@ export const PlannerSchema = settings(
       maxItems: 50,
       description: 'Awake by the clock, whatever the load',
     }),
+    dayMs: durationMs(
+      86_400_000,
+      'How long a day of the load lasts; shorter only where a load series is replayed faster than it was',
+      60_000,
+    ),
+    learnCapacity: Type.Boolean({
+      default: false,
+      description:
+        'Learn what each server sustains within the latency objective, beginning with its capacityRps',
+    }),
     decideIntervalMs: durationMs(2_000, 'Between decisions'),
     leaseMs: durationMs(30_000, 'A decision older than this lets no server sleep'),
     minAwakeMs: durationMs(60_000, 'A server stays awake at least this long after it became ready', 0),

@@ -64,15 +64,23 @@ const ladderSettings = {
 // No leading hyphen: a program would take it for an option.
 const HostPattern = '^[A-Za-z0-9\\[]([A-Za-z0-9.:%_\\]-]*)$';
 const Host = Type.String({ pattern: HostPattern, maxLength: 253, description: 'Host name or address' });
-const port = (number: number) => Type.Integer({ minimum: 1, maximum: 65_535, default: number });
-const Username = Type.String({ pattern: '^[A-Za-z0-9_][A-Za-z0-9_.@\\\\-]*$', maxLength: 64 });
+const port = (number: number) =>
+  Type.Integer({ minimum: 1, maximum: 65_535, default: number, description: 'Its port' });
+const Username = Type.String({
+  pattern: '^[A-Za-z0-9_][A-Za-z0-9_.@\\\\-]*$',
+  maxLength: 64,
+  description: 'Who we log in as',
+});
 
 /** How one machine is switched through its BMC by Redfish (DMTF DSP0266). */
 export const RedfishMethodSchema = strictObject(
   {
     driver: Type.Literal('redfish'),
     url: Type.String({ pattern: UrlPattern, description: 'The BMC: scheme, host and port' }),
-    username: Type.String({ minLength: 1 }),
+    username: Type.String({
+      minLength: 1,
+      description: 'Who we log in as: a user with the least rights that switch',
+    }),
     password: SecretReference,
     systemId: Type.Optional(
       Type.String({ minLength: 1, description: 'Which system, when the BMC has several' }),
@@ -91,6 +99,7 @@ export const AgentMethodSchema = strictObject(
     driver: Type.Literal('agent'),
     how: Type.Union([Type.Literal('suspend'), Type.Literal('hibernate'), Type.Literal('powerOff')], {
       default: 'powerOff',
+      description: 'How it sleeps: suspend and hibernate wake faster and need Wake-on-LAN from that state',
     }),
     requestTimeoutMs: durationMs(15_000, "From the order to the agent's answer, its last look included"),
     ...ladderSettings,
@@ -160,7 +169,8 @@ export const WolMethodSchema = strictObject(
   { description: 'Wake-on-LAN; wakes only' },
 );
 
-const RemoteCommand = Type.Optional(Type.String({ minLength: 1, maxLength: 1_000 }));
+const remoteCommand = (description: string) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength: 1_000, description }));
 
 /** How one machine is told by a fixed command over SSH (OpenSSH's client). */
 export const SshMethodSchema = strictObject(
@@ -183,11 +193,11 @@ export const SshMethodSchema = strictObject(
     knownHostsFile: Type.Optional(
       Type.String({ pattern: '^/[^"%\\s]+$', description: 'In place of hostKey' }),
     ),
-    sleepCommand: RemoteCommand,
-    forcedSleepCommand: RemoteCommand,
-    wakeCommand: RemoteCommand,
-    readPowerCommand: RemoteCommand,
-    meterCommand: RemoteCommand,
+    sleepCommand: remoteCommand('Shuts it down in order, such as sudo poweroff'),
+    forcedSleepCommand: remoteCommand('Cuts its power, when the graceful way timed out'),
+    wakeCommand: remoteCommand('Wakes it, where the host is another machine that can'),
+    readPowerCommand: remoteCommand('Prints on or off'),
+    meterCommand: remoteCommand('Prints watts'),
     connectTimeoutMs: durationMs(10_000, 'Until the connection stands'),
     commandTimeoutMs: durationMs(30_000, 'Connection and command together'),
     ...ladderSettings,
@@ -195,17 +205,18 @@ export const SshMethodSchema = strictObject(
   { description: 'A fixed command over SSH' },
 );
 
-const Argv = Type.Optional(Type.Array(Type.String({ maxLength: 1_000 }), { minItems: 1, maxItems: 64 }));
+const argv = (description: string) =>
+  Type.Optional(Type.Array(Type.String({ maxLength: 1_000 }), { minItems: 1, maxItems: 64, description }));
 
 /** How one machine is switched by a program of the operator's own. */
 export const ExecMethodSchema = strictObject(
   {
     driver: Type.Literal('exec'),
-    wake: Argv,
-    sleep: Argv,
-    forcedSleep: Argv,
-    readPower: Argv,
-    meter: Argv,
+    wake: argv('Program and arguments that wake it'),
+    sleep: argv('Program and arguments that shut it down in order'),
+    forcedSleep: argv('Program and arguments that cut its power'),
+    readPower: argv('Program and arguments that print on or off'),
+    meter: argv('Program and arguments that print watts'),
     environment: byVariable(Type.String({ maxLength: 1_000 }), 'What is no secret'),
     secrets: byVariable(SecretReference, 'Environment variables whose values are secrets'),
     commandTimeoutMs: durationMs(30_000, 'One run of the program; then it and its children are killed'),
@@ -217,10 +228,10 @@ export const ExecMethodSchema = strictObject(
 const httpRequest = {
   method: Type.Union(
     [Type.Literal('GET'), Type.Literal('POST'), Type.Literal('PUT'), Type.Literal('PATCH')],
-    { default: 'GET' },
+    { default: 'GET', description: 'HTTP method' },
   ),
   path: Type.String({ pattern: '^/', maxLength: 1_000, description: 'Path and query' }),
-  body: Type.Optional(Type.String({ maxLength: 4_000 })),
+  body: Type.Optional(Type.String({ maxLength: 4_000, description: 'What is sent' })),
 };
 const answerPlace = {
   jsonPath: Type.Optional(
@@ -249,28 +260,45 @@ export const HttpMethodSchema = strictObject(
     secretHeaders: byHeader(SecretReference, 'Headers whose values are secrets'),
     secretQuery: byVariable(SecretReference, 'Query parameters whose values are secrets'),
     auth: Type.Optional(
-      strictObject({
-        kind: Type.Union([Type.Literal('basic'), Type.Literal('digest')]),
-        username: Type.String({ minLength: 1, maxLength: 64 }),
-        password: SecretReference,
-      }),
+      strictObject(
+        {
+          kind: Type.Union([Type.Literal('basic'), Type.Literal('digest')], {
+            description: 'RFC 7617 or 7616',
+          }),
+          username: Type.String({ minLength: 1, maxLength: 64, description: 'Who we log in as' }),
+          password: SecretReference,
+        },
+        { description: 'How we log in; left out: not at all' },
+      ),
     ),
-    wake: Type.Optional(strictObject(httpRequest)),
-    sleep: Type.Optional(strictObject(httpRequest)),
+    wake: Type.Optional(strictObject(httpRequest, { description: 'The request that switches it on' })),
+    sleep: Type.Optional(
+      strictObject(httpRequest, { description: 'The request that switches it off, hard' }),
+    ),
     readPower: Type.Optional(
-      strictObject({
-        ...httpRequest,
-        ...answerPlace,
-        on: Type.String({
-          minLength: 1,
-          maxLength: 100,
-          default: 'true',
-          description: 'The value that means on',
-        }),
-        off: Type.String({ minLength: 1, maxLength: 100, default: 'false' }),
-      }),
+      strictObject(
+        {
+          ...httpRequest,
+          ...answerPlace,
+          on: Type.String({
+            minLength: 1,
+            maxLength: 100,
+            default: 'true',
+            description: 'The value that means on',
+          }),
+          off: Type.String({
+            minLength: 1,
+            maxLength: 100,
+            default: 'false',
+            description: 'The value that means off',
+          }),
+        },
+        { description: 'The request that reads whether it is on' },
+      ),
     ),
-    meter: Type.Optional(strictObject({ ...httpRequest, ...answerPlace })),
+    meter: Type.Optional(
+      strictObject({ ...httpRequest, ...answerPlace }, { description: 'The request that reads its watts' }),
+    ),
     onAboveWatts: OnAboveWatts,
     requestTimeoutMs: durationMs(5_000, 'One HTTP exchange'),
     ...ladderSettings,
@@ -290,7 +318,7 @@ export const PduMethodSchema = strictObject(
     user: Type.Optional(
       strictObject(
         {
-          name: Type.String({ minLength: 1, maxLength: 32 }),
+          name: Type.String({ minLength: 1, maxLength: 32, description: 'The SNMP user' }),
           authProtocol: Type.Union(
             [
               Type.Literal('md5'),
@@ -300,12 +328,12 @@ export const PduMethodSchema = strictObject(
               Type.Literal('sha384'),
               Type.Literal('sha512'),
             ],
-            { default: 'sha' },
+            { default: 'sha', description: 'RFC 3414 and 7860' },
           ),
           authKey: SecretReference,
           privProtocol: Type.Union(
             [Type.Literal('des'), Type.Literal('aes'), Type.Literal('aes256b'), Type.Literal('aes256r')],
-            { default: 'aes' },
+            { default: 'aes', description: 'RFC 3414 and 3826; aes256 by the drafts of its vendors' },
           ),
           privKey: Type.Optional(SecretReference),
         },
@@ -313,8 +341,8 @@ export const PduMethodSchema = strictObject(
       ),
     ),
     outletOid: { ...Oid, description: 'Written to switch, and read' },
-    onValue: Type.Integer({ default: 1 }),
-    offValue: Type.Integer({ default: 2 }),
+    onValue: Type.Integer({ default: 1, description: 'Of outletOid: on' }),
+    offValue: Type.Integer({ default: 2, description: 'Of outletOid: off' }),
     wattsOid: Type.Optional({ ...Oid, description: 'The watts of the outlet' }),
     wattsFactor: Type.Number({
       exclusiveMinimum: 0,
@@ -354,8 +382,8 @@ export const PowerMethodSchema = Type.Union([
 export const EnergyModelSchema = settings(
   {
     offWatts: Type.Number({ minimum: 0, default: 10, description: 'Asleep: what the BMC draws' }),
-    idleWatts: Type.Number({ minimum: 0, default: 140 }),
-    busyWatts: Type.Number({ minimum: 0, default: 200 }),
+    idleWatts: Type.Number({ minimum: 0, default: 140, description: 'On, without requests' }),
+    busyWatts: Type.Number({ minimum: 0, default: 200, description: 'On, at its capacity' }),
     setupWatts: Type.Number({ minimum: 0, default: 200, description: 'From the wake to ready' }),
     setupTimeMs: durationMs(260_000, 'From the wake to ready, until it is learned'),
   },

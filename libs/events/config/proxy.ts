@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { durationMs, settings, strictObject } from './shared.ts';
+import { durationMs, serverTls, settings, strictObject } from './shared.ts';
 
 const knownMonitors = [
   'bot/',
@@ -19,7 +19,12 @@ const knownMonitors = [
 
 export const ParkingSchema = settings(
   {
-    maxRequests: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 1_000 }),
+    maxRequests: Type.Integer({
+      minimum: 0,
+      maximum: 1_000_000,
+      default: 1_000,
+      description: 'Requests that wait at once; more get 503',
+    }),
     maxBytes: Type.Integer({
       minimum: 0,
       default: 64 * 1024 * 1024,
@@ -58,6 +63,12 @@ export const ForwardingSchema = settings(
       default: 3,
       description: 'Servers tried for one request',
     }),
+    protocol: Type.Union([Type.Literal('http1'), Type.Literal('http2')], {
+      default: 'http1',
+      description:
+        'What the servers are spoken to; http2 for gRPC (by TLS and ALPN when the url is https, else h2c)',
+    }),
+    ...serverTls,
     connectTimeoutMs: durationMs(2_000, 'TCP connect to a server'),
     responseTimeoutMs: durationMs(60_000, 'From the request to the response headers'),
     idleTimeoutMs: durationMs(60_000, 'Silence between two parts of a response body'),
@@ -125,8 +136,66 @@ export const BalancingSchema = settings(
       default: 0.2,
       description: 'Retries of what a server may have seen, as a share of the requests',
     }),
+    sticky: settings(
+      {
+        cookie: Type.String({
+          pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]*$",
+          maxLength: 100,
+          default: '',
+          description: 'Its name; empty: none is set',
+        }),
+        maxAgeSeconds: Type.Integer({
+          minimum: 0,
+          maximum: 31_536_000,
+          default: 0,
+          description: '0: until the browser ends',
+        }),
+      },
+      'A cookie that keeps a client on its server for as long as that one takes requests; then it moves',
+    ),
   },
   'Which server gets the next request',
+);
+
+export const CircuitSchema = settings(
+  {
+    maxConnections: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      default: 10_000,
+      description: 'Connections of one worker to one server; with http2: streams. More requests are parked',
+    }),
+    maxPending: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      default: 1_024,
+      description: 'Requests that wait for a connection to one server to come about; more go elsewhere',
+    }),
+    maxRetries: Type.Integer({
+      minimum: 0,
+      maximum: 1_000_000,
+      default: 100,
+      description: 'Retries of a pool under way at once, beside the budget of retryShare',
+    }),
+    ejectAfterFailures: Type.Integer({
+      minimum: 0,
+      maximum: 1_000,
+      default: 5,
+      description:
+        'Failures in a row (502, 503, 504, no answer, time-out) that eject a server for ejectMs; 0: never',
+    }),
+    maxEjectedShare: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 0.5,
+      description: 'Of the servers that could take requests, at most this share is ejected for failures',
+    }),
+    lastServerRetryMs: durationMs(
+      250,
+      'When all are ejected, the last one is tried again after this: an ejection never empties a pool',
+    ),
+  },
+  'When a server is given nothing more for a while, so that its trouble does not spread',
 );
 
 /** What holds for the proxy as a whole, before a request has a pool. */
@@ -160,11 +229,48 @@ export const ProxySchema = settings(
       default: 100_000,
       description: 'Connections of clients to one worker; more are closed at once',
     }),
+    proxyProtocol: settings(
+      {
+        http: Type.Boolean({ default: false, description: 'On the plain port' }),
+        https: Type.Boolean({ default: false, description: 'On the HTTPS port' }),
+      },
+      'Ports whose connections begin with a PROXY header (v1 or v2). Only trustedProxies may connect there',
+    ),
+    redirectToHttps: Type.Boolean({
+      default: false,
+      description: 'Plain requests get 308 to https, those below /.well-known/acme-challenge/ excepted',
+    }),
+    httpsPort: Type.Integer({
+      minimum: 1,
+      maximum: 65_535,
+      default: 443,
+      description: 'As clients see it, for redirectToHttps',
+    }),
+    accessLog: settings(
+      {
+        format: Type.Union([Type.Literal('off'), Type.Literal('json'), Type.Literal('combined')], {
+          default: 'off',
+          description: 'A line a request: JSON, or the combined format of Apache and nginx',
+        }),
+        file: Type.String({
+          minLength: 1,
+          maxLength: 1_000,
+          default: '-',
+          description: 'Appended to, and opened anew when it was moved away; -: standard output',
+        }),
+        query: Type.Boolean({ default: false, description: 'With the query, which may hold secrets' }),
+      },
+      'A line for each request',
+    ),
   },
   'The side of the clients',
 );
 
 export const RouteSchema = strictObject({
   host: Type.Optional(Type.String({ minLength: 1, description: 'Host name without port; left out: any' })),
-  pathPrefix: Type.String({ pattern: '^/', default: '/' }),
+  pathPrefix: Type.String({
+    pattern: '^/',
+    default: '/',
+    description: 'Beginning of the path, by whole segments',
+  }),
 });

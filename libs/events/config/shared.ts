@@ -21,9 +21,9 @@ export function durationMs(defaultMs: number, description: string, minimum = 1) 
  * What is kept by name. Refuses keys that are no names. TypeBox fills the defaults of an entry in only where the
  * entry's schema has a default itself.
  */
-export function byName<S extends TSchema>(schema: S, minProperties = 0) {
+export function byName<S extends TSchema>(schema: S, description: string, minProperties = 0) {
   const name = Type.String({ pattern: NamePattern });
-  return Type.Record(name, schema, { minProperties, additionalProperties: false });
+  return Type.Record(name, schema, { minProperties, additionalProperties: false, description });
 }
 
 /** A server's, pool's or proxy's name: one token of a NATS subject and one DNS label. */
@@ -36,3 +36,16 @@ export const SecretReference = Type.String({
   pattern: SecretPattern,
   description: 'Where the secret is, never the secret: env:NAME or file:/path',
 });
+
+/** How a server that is spoken to by TLS is known. */
+export const serverTls = {
+  tlsServerName: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: 'Name asked for and verified by TLS; default: the host of the url',
+    }),
+  ),
+  caFile: Type.Optional(
+    Type.String({ minLength: 1, description: 'PEM file of the CA; default: those of the system' }),
+  ),
+};

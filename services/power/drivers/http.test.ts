@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { PowerDriver } from './driver.ts';
 import { createHttpDriver, textAt } from './http.ts';
 import { digestAuthorization } from './httpDigest.ts';
 import { createBench, failureOf, kindOf, never } from './testing/bench.ts';
-import { type FakePlug, shelly, startFakePlug, tasmota } from './testing/fakePlug.ts';
+import { type FakePlug, startFakePlug } from './testing/fakePlug.ts';
 import { deps, methodOf, secretText } from './testing/peers.ts';
+import { type Dialogue, shellyGen1, shellyGen2, tasmota } from './testing/plugDialogues.ts';
 
 let plug: FakePlug;
 let drivers: PowerDriver[] = [];
@@ -16,7 +16,11 @@ afterEach(async () => {
 });
 
 function driverOf(method: object): PowerDriver {
-  const driver = createHttpDriver('web-1', methodOf('http', { url: plug.url, ...method }), deps);
+  const resolveSecret = (reference: string) => (reference === 'env:PLUG_USER' ? 'admin' : secretText);
+  const driver = createHttpDriver('web-1', methodOf('http', { url: plug.url, ...method }), {
+    ...deps,
+    resolveSecret,
+  });
   drivers.push(driver);
   return driver;
 }
@@ -28,20 +32,55 @@ const shellyMethod = {
   readPower: { path: status, jsonPath: 'output' },
   meter: { path: status, jsonPath: 'apower' },
 };
+const gen1Method = {
+  wake: { path: '/relay/0?turn=on' },
+  sleep: { path: '/relay/0?turn=off' },
+  readPower: { path: '/relay/0', jsonPath: 'ison' },
+  meter: { path: '/meter/0', jsonPath: 'power' },
+};
 const tasmotaMethod = {
   wake: { path: '/cm?cmnd=Power%20On' },
   sleep: { path: '/cm?cmnd=Power%20Off' },
   readPower: { path: '/cm?cmnd=Power', jsonPath: 'POWER', on: 'ON', off: 'OFF' },
-  meter: { path: '/cm?cmnd=Status%2010', jsonPath: 'StatusSNS.ENERGY.Power' },
-  secretQuery: { user: 'env:PLUG_USER', password: 'env:PLUG_PASSWORD' },
+  meter: { path: '/cm?cmnd=Status%208', jsonPath: 'StatusSNS.ENERGY.Power' },
 };
+const status10 = { ...tasmotaMethod.meter, path: '/cm?cmnd=Status%2010' };
+const secretQuery = { user: 'env:PLUG_USER', password: 'env:PLUG_PASSWORD' };
+const login = (kind: 'basic' | 'digest') => ({ kind, username: 'admin', password: 'env:PLUG' });
 
-describe.each([
-  ['Shelly', shelly, shellyMethod, status],
-  ['Tasmota', tasmota, tasmotaMethod, '/cm?cmnd=Status%2010'],
-] as const)('a %s', (_name, dialogue, method, meterPath) => {
+describe.each<[string, () => Dialogue, object, string, asks?: number]>([
+  ['Shelly of the first generation', () => shellyGen1(), gen1Method, '/meter/0'],
+  [
+    'Shelly of the first generation with a login',
+    () => shellyGen1(`admin:${secretText}`),
+    { ...gen1Method, auth: login('basic') },
+    '/meter/0',
+  ],
+  ['Shelly of the second generation', () => shellyGen2(), shellyMethod, status],
+  [
+    'Shelly of the second generation with a password',
+    () => shellyGen2(secretText),
+    { ...shellyMethod, auth: login('digest') },
+    status,
+    2,
+  ],
+  [
+    'Shelly of firmware 2, which counts each nonce',
+    () => shellyGen2(secretText, 2),
+    { ...shellyMethod, auth: login('digest') },
+    status,
+    2,
+  ],
+  ['Tasmota', () => tasmota(), tasmotaMethod, '/cm?cmnd=Status%208'],
+  [
+    'Tasmota with a password',
+    () => tasmota(secretText),
+    { ...tasmotaMethod, meter: status10, secretQuery },
+    status10.path,
+  ],
+])('a %s', (_name, dialogueOf, method, meterPath, asks = 1) => {
   beforeEach(async () => {
-    plug = await startFakePlug(dialogue);
+    plug = await startFakePlug(dialogueOf());
   });
 
   test('is switched and read; what is fulfilled already is not sent again', async () => {
@@ -53,8 +92,8 @@ describe.each([
     await driver.sleep('graceful', never);
     await driver.sleep('forced', never);
     expect([plug.isOn, await driver.readPower(never)]).toEqual([false, 'off']);
-    const commands = plug.requests.filter((request) => /on=|Power%20/.test(request));
-    expect(commands).toHaveLength(2);
+    const commands = plug.requests.filter((request) => /[?&]on=|turn=|Power%20/.test(request));
+    expect(commands).toHaveLength(2 * asks);
   });
 
   test.each<[string, boolean, number, number | undefined]>([
@@ -76,19 +115,21 @@ describe.each([
 });
 
 test('a Tasmota that wants another password is not taken for switched', async () => {
-  plug = await startFakePlug(tasmota);
-  const driver = driverOf({ ...tasmotaMethod, secretQuery: {} });
-  const failure = await failureOf(driver.wake(never));
+  plug = await startFakePlug(tasmota('another'));
+  const failure = await failureOf(driverOf({ ...tasmotaMethod, secretQuery }).wake(never));
   expect([failure.kind, failure.message]).toEqual([
-    'protocol',
-    'web-1: readPower: the answer has no POWER: {"WARNING":"Need user=<username>&password=<password>"}',
+    'unauthorized',
+    'web-1: readPower by http: status 401: {"WARNING":"Need user=<username>&password=<password>"}',
   ]);
+  plug.script = (_request, response) =>
+    response.end('{"WARNING":"Need user=<username>&password=<password>"}');
+  expect(await kindOf(driverOf(tasmotaMethod).wake(never))).toBe('protocol');
 });
 
 describe('headers, bodies and credentials', () => {
   let seen: { headers: IncomingMessage['headers']; body: string; method: string | undefined }[];
   beforeEach(async () => {
-    plug = await startFakePlug(shelly);
+    plug = await startFakePlug(shellyGen2());
     seen = [];
   });
   const take = (answer: (request: IncomingMessage, response: ServerResponse) => void) => {
@@ -127,38 +168,22 @@ describe('headers, bodies and credentials', () => {
     ]);
   });
 
-  test('digest: the challenge is answered once, and a wrong password is unauthorized', async () => {
-    const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-    take(({ headers, url, method }, response) => {
-      const fields = new Map(
-        [...(headers.authorization ?? '').matchAll(/(\w+)="?([^",]+)"?/g)].map(([, key, value]) => [
-          key,
-          value,
-        ]),
-      );
-      const secret = sha256(`admin:shellyplus1pm:${secretText}`);
-      const middle = ['nonce', 'nc', 'cnonce', 'qop'].map((key) => fields.get(key)).join(':');
-      const expected = sha256(`${secret}:${middle}:${sha256(`${method}:${url}`)}`);
-      if (fields.get('response') === expected) return void response.end('{"output":true}');
-      const challenge = 'Digest qop="auth", realm="shellyplus1pm", nonce="61deb5d7", algorithm=SHA-256';
-      response.writeHead(401, { 'www-authenticate': challenge }).end();
-    });
-    const auth = { kind: 'digest', username: 'admin', password: 'env:PLUG' };
-    expect(await driverOf({ ...shellyMethod, auth }).readPower(never)).toBe('on');
-    expect(seen).toHaveLength(2);
-    const wrong = createHttpDriver('web-1', methodOf('http', { url: plug.url, ...shellyMethod, auth }), {
-      ...deps,
-      resolveSecret: () => 'wrong-Passw0rd',
-    });
-    drivers.push(wrong);
-    expect(await kindOf(wrong.readPower(never))).toBe('unauthorized');
-    expect(seen).toHaveLength(4);
+  test.each<[string, Dialogue, 'basic' | 'digest', number]>([
+    ['basic', shellyGen1('admin:another'), 'basic', 1],
+    ['digest', shellyGen2('another'), 'digest', 2],
+    ['digest that counts', shellyGen2('another', 2), 'digest', 2],
+  ])('%s: a wrong password is unauthorized, and not tried again', async (_what, dialogue, kind, sent) => {
+    await plug.close();
+    plug = await startFakePlug(dialogue);
+    const method = kind === 'basic' ? gen1Method : shellyMethod;
+    const failure = await failureOf(driverOf({ ...method, auth: login(kind) }).readPower(never));
+    expect([failure.kind, plug.requests.length]).toEqual(['unauthorized', sent]);
   });
 });
 
 describe('when it goes wrong', () => {
   beforeEach(async () => {
-    plug = await startFakePlug(shelly);
+    plug = await startFakePlug(shellyGen2());
   });
   const read = (method: object = {}) =>
     driverOf({ ...shellyMethod, requestTimeoutMs: 1_000, ...method }).readPower(never);
@@ -254,7 +279,7 @@ describe('when it goes wrong', () => {
 
 describe('without a plug', () => {
   beforeEach(async () => {
-    plug = await startFakePlug(shelly);
+    plug = await startFakePlug(shellyGen2());
   });
 
   test.each<[string, string, object, string | undefined]>([

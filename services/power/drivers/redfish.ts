@@ -57,7 +57,8 @@ function isFulfilled(wish: Wish, system: JsonObject): boolean {
   return fulfilled[wish].includes(readPowerState(system.PowerState));
 }
 
-function createTransport(
+/** The Redfish client of one BMC; opens nothing before its first call. */
+export function openTransport(
   serverName: string,
   method: RedfishMethod,
   deps: RedfishDependencies,
@@ -149,7 +150,7 @@ export function createRedfishDriver(
   deps: RedfishDependencies,
 ): PowerDriver {
   const limits = { ...defaultRedfishLimits, ...deps.limits };
-  const client = createTransport(serverName, method, deps, limits);
+  const client = openTransport(serverName, method, deps, limits);
   const readSystem = createSystemReader(serverName, method.systemId, client);
 
   async function readPower(): Promise<PowerState> {

@@ -46,6 +46,8 @@ function send(method = 'GET', idempotent = true): Promise<Answer> {
       { method, head: `${method} / HTTP/1.1\r\nHost: a\r\n\r\n`, body: noBody, chunked: false, idempotent },
       {
         onInformational: () => undefined,
+        onQuiet: () => undefined,
+        onBodySent: () => undefined,
         onHead: (head) => {
           status = head.status;
         },

@@ -5,6 +5,7 @@ import {
   type FailedAt,
   openConnection,
   type Target,
+  type TlsOptions,
   type UpstreamHandler,
   type UpstreamRequest,
 } from './connection.ts';
@@ -16,6 +17,8 @@ export interface ClientBounds extends ConnectionBounds {
 /** The connections to one server: kept alive, one request at a time on each, as many as are needed. */
 export interface UpstreamClient {
   send(request: UpstreamRequest, handler: UpstreamHandler): Call;
+  /** Requests that wait for a connection to come about. */
+  readonly pending: number;
   /** Idle connections go now, the others when their answer has ended. */
   close(): void;
   /** All go now; requests under way fail. */
@@ -26,10 +29,15 @@ const longestCheckMs = 500;
 const shortestCheckMs = 5;
 
 /** @param url `http:` or `https:`, host and port; what follows them is not used. */
-export function createUpstreamClient(url: string, bounds: ClientBounds): UpstreamClient {
-  const target = targetOf(url);
+export function createUpstreamClient(
+  url: string,
+  bounds: ClientBounds,
+  tls: TlsOptions = {},
+): UpstreamClient {
+  const target = targetOf(url, tls);
   const all = new Set<Connection>();
   const idle: Connection[] = [];
+  let pending = 0;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
 
@@ -41,8 +49,12 @@ export function createUpstreamClient(url: string, bounds: ClientBounds): Upstrea
     if (closed) connection.destroy(undefined);
     else idle.push(connection);
   };
+  const onConnected = () => {
+    pending -= 1;
+  };
   const onGone = (connection: Connection) => {
     all.delete(connection);
+    if (!connection.connected) pending -= 1;
     const at = idle.indexOf(connection);
     if (at >= 0) idle.splice(at, 1);
     if (all.size > 0) return;
@@ -57,8 +69,9 @@ export function createUpstreamClient(url: string, bounds: ClientBounds): Upstrea
     else handler.onError(error, at);
   };
   const open = (): Connection => {
-    const connection = openConnection(target, bounds, { onFree, onGone, onFailed });
+    const connection = openConnection(target, bounds, { onConnected, onFree, onGone, onFailed });
     all.add(connection);
+    pending += 1;
     timer ??= setInterval(check, checkIntervalMs(bounds)).unref();
     return connection;
   };
@@ -69,6 +82,9 @@ export function createUpstreamClient(url: string, bounds: ClientBounds): Upstrea
   };
   return {
     send,
+    get pending() {
+      return pending;
+    },
     close() {
       closed = true;
       for (const connection of idle.splice(0)) connection.destroy(undefined);
@@ -80,10 +96,11 @@ export function createUpstreamClient(url: string, bounds: ClientBounds): Upstrea
   };
 }
 
-function targetOf(url: string): Target {
+function targetOf(url: string, options: TlsOptions): Target {
   const { protocol, hostname, port } = new URL(url);
   const tls = protocol === 'https:';
-  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || (tls ? 443 : 80)), tls };
+  const host = hostname.replace(/^\[|\]$/g, '');
+  return { host, port: Number(port || (tls ? 443 : 80)), tls: tls ? options : undefined };
 }
 
 function checkIntervalMs(bounds: ClientBounds): number {

@@ -19,6 +19,10 @@ export interface UpstreamRequest {
 }
 
 export interface UpstreamHandler extends ResponseEvents {
+  /** The answer has begun and nothing more of it has come yet: what was told can go on. */
+  onQuiet(): void;
+  /** So many bytes of the request's body are on their way. */
+  onBodySent(bytes: number): void;
   /** Called once, instead of `onEnd`. */
   onError(error: Error, at: FailedAt): void;
 }
@@ -29,29 +33,41 @@ export interface ConnectionBounds extends ParserBounds {
   readonly idleTimeoutMs: number;
 }
 
+/** Beside the defaults: the host's name, and the system's CAs. */
+export interface TlsOptions {
+  readonly servername?: string;
+  readonly ca?: string[];
+}
+
 export interface Target {
   readonly host: string;
   readonly port: number;
-  readonly tls: boolean;
+  /** Undefined: in plain. */
+  readonly tls: TlsOptions | undefined;
 }
 
 /** A request under way. */
 export interface Call {
   readonly request: UpstreamRequest;
   readonly handler: UpstreamHandler;
-  /** Where it is carried; undefined: it is over. */
-  connection: Connection | undefined;
+  /** What carries it; undefined: it is over. */
+  connection: Carrier | undefined;
 }
 
-/** One connection to a server; carries one call at a time. */
-export interface Connection {
-  /** Answers came on it before: the server may be closing it just now. */
-  readonly used: boolean;
-  send(call: Call): void;
+export interface Carrier {
   /** The answer is not wanted any more: nothing is told of this call from now on. */
   abort(call: Call): void;
   pause(): void;
   resume(): void;
+}
+
+/** One connection to a server; carries one call at a time. */
+export interface Connection extends Carrier {
+  /** Answers came on it before: the server may be closing it just now. */
+  readonly used: boolean;
+  /** It stands. */
+  readonly connected: boolean;
+  send(call: Call): void;
   /** Ends it, and the call under way with this error; undefined: in silence. */
   destroy(error: Error | undefined): void;
   /** Asked again and again: a time-out that has passed ends it. */
@@ -59,6 +75,7 @@ export interface Connection {
 }
 
 export interface ConnectionEvents {
+  onConnected(): void;
   /** The answer has ended and another call can come. */
   onFree(connection: Connection): void;
   /** It is of no use any more. Called once. */
@@ -102,6 +119,7 @@ export function openConnection(
     }
     // Not before all bytes are read: what follows an answer must never be taken for the next call's.
     if (freed && !gone) events.onFree(connection);
+    else call?.handler.onQuiet();
     freed = false;
     return !paused;
   };
@@ -126,11 +144,12 @@ export function openConnection(
     if (hasMore) socket.cork();
     socket.write(call.request.head, 'latin1');
     if (Buffer.isBuffer(content)) {
+      call.handler.onBodySent(content.length);
       writeChunk(socket, content, chunked);
       if (chunked) socket.write(`0\r\n${body.trailers()}\r\n`, 'latin1');
     } else if (content !== null) {
       bodySent = false;
-      stream(call, content).catch((error) => destroy(error as Error));
+      stream(call, content()).catch((error) => destroy(error as Error));
     }
     if (hasMore) socket.uncork();
   };
@@ -139,6 +158,7 @@ export function openConnection(
     for await (const chunk of content) {
       if (call !== of || gone) return;
       stirred = true;
+      of.handler.onBodySent(chunk.length);
       if (!writeChunk(socket, chunk, chunked)) await flushed(socket);
     }
     if (call !== of || gone) return;
@@ -166,8 +186,10 @@ export function openConnection(
     },
   };
   socket.once(target.tls ? 'secureConnect' : 'connect', () => {
+    if (gone) return;
     connected = true;
     stirred = true;
+    events.onConnected();
     write();
   });
   socket.on('error', destroy);
@@ -184,6 +206,9 @@ export function openConnection(
   const connection: Connection = {
     get used() {
       return used;
+    },
+    get connected() {
+      return connected;
     },
     send(next) {
       call = next;
@@ -244,6 +269,7 @@ function dial({ host, port, tls }: Target, onBytes: (length: number, bytes: Uint
     port,
     ALPNProtocols: ['http/1.1'],
     ...(servername ? { servername } : {}),
+    ...tls,
   });
   socket.setNoDelay(true);
   socket.on('data', (chunk: Buffer) => onBytes(chunk.length, chunk));

@@ -1,0 +1,92 @@
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { type StreamName, streams } from '../../events/mod.ts';
+import { messageOf } from '../problems.ts';
+import { accessOf } from './credentials.ts';
+import { snapshotBucket } from './streams.ts';
+
+export interface StreamFacts {
+  readonly name: StreamName;
+  /** Undefined: there is no such stream. */
+  readonly state?: {
+    readonly messages: number;
+    readonly bytes: number;
+    /** -1: no limit. */
+    readonly maxBytes: number;
+    readonly replicas: number;
+  };
+}
+
+/** What a nats-server says of itself, and of our streams on it. */
+export interface BusFacts {
+  /** Of nats-server, such as 2.10.18. */
+  readonly version: string;
+  readonly maxPayloadBytes: number;
+  readonly roundTripMs: number;
+  /** How far the server's clock is ahead of ours, in ms, to half a round trip; undefined: it could not be told. */
+  readonly clockSkewMs?: number;
+  /** Undefined: JetStream is off, or not for this account. */
+  readonly streams?: readonly StreamFacts[];
+  /** Why it is. */
+  readonly jetStreamProblem?: string;
+}
+
+export interface InspectOptions {
+  readonly servers: readonly string[];
+  readonly timeoutMs: number;
+  readonly nowMs: () => number;
+}
+
+/**
+ * Looks at the bus once, and creates nothing but one snapshot by which its clock is read.
+ * @throws Error when it can't be reached within `timeoutMs`, or refuses us.
+ */
+export async function inspectBus({ servers, timeoutMs, nowMs }: InspectOptions): Promise<BusFacts> {
+  const connection = await connect({
+    ...accessOf(servers),
+    name: 'doctor',
+    timeout: timeoutMs,
+    reconnect: false,
+  });
+  try {
+    const { version = 'unknown', max_payload: maxPayloadBytes = 0 } = connection.info ?? {};
+    const facts = { version, maxPayloadBytes, roundTripMs: await connection.rtt() };
+    try {
+      const found = await inspectStreams(connection, timeoutMs);
+      const clockSkewMs = await skewOf(connection, timeoutMs, nowMs).catch(() => undefined);
+      return { ...facts, streams: found, ...(clockSkewMs === undefined ? {} : { clockSkewMs }) };
+    } catch (error) {
+      return { ...facts, jetStreamProblem: messageOf(error) };
+    }
+  } finally {
+    await connection.close();
+  }
+}
+
+async function inspectStreams(connection: NatsConnection, timeout: number): Promise<StreamFacts[]> {
+  const manager = await jetstreamManager(connection, { timeout, checkAPI: false });
+  await manager.getAccountInfo();
+  const found: StreamFacts[] = [];
+  for (const name of Object.keys(streams) as StreamName[]) {
+    const info = await manager.streams.info(name).catch(() => undefined);
+    if (!info) found.push({ name });
+    else {
+      const { messages, bytes } = info.state;
+      const { max_bytes: maxBytes, num_replicas: replicas } = info.config;
+      found.push({ name, state: { messages, bytes, maxBytes, replicas } });
+    }
+  }
+  return found;
+}
+
+/** The server stamps what it stores: in the middle between our sending and its answer. */
+async function skewOf(connection: NatsConnection, timeout: number, nowMs: () => number): Promise<number> {
+  const bucket = await new Kvm(jetstream(connection, { timeout })).open(snapshotBucket);
+  const sentMs = nowMs();
+  await bucket.put('doctor', new Uint8Array());
+  const answeredMs = nowMs();
+  const entry = await bucket.get('doctor');
+  if (!entry) throw new Error('the snapshot is gone');
+  return entry.created.getTime() - (sentMs + answeredMs) / 2;
+}
