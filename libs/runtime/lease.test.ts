@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { type Bus, createMemoryStore, type MemoryStore, openMemoryBus } from '../bus/mod.ts';
 import { until } from '../bus/testing/until.ts';
 import { type EventOf, leaseSubject } from '../events/mod.ts';
@@ -63,11 +62,10 @@ async function words(): Promise<EventOf<'LeaseHeld'>['data'][]> {
 test('one leads, and goes on leading; the other waits', async () => {
   const first = await replica('power-1');
   const second = await replica('power-2');
-  const renewed = async () => (await words()).length > 6;
-  while (!(await renewed())) {
+  await until(async () => {
     expect([first.isHeld, second.isHeld]).toEqual([true, false]);
-    await pause(20);
-  }
+    return (await words()).length > 6;
+  });
   expect(new Set((await words()).map(({ term }) => term))).toEqual(new Set([1]));
 });
 
