@@ -82,7 +82,6 @@ export async function startPower(
       }),
     ),
   );
-  const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const machines = createCrew((server) =>
     startMachine({
       server,
@@ -204,6 +203,9 @@ export async function startPower(
     reconciler.wakeUp();
   });
   keepUp();
+  // It reads an hour of meters first, which nobody has to wait for.
+  const accounting = startAccountant({ bus, view, log, nowMs, clock });
+  accounting.catch((error) => log.warn({ error: messageOf(error) }, 'energy is not accounted for'));
   view.onChange((event, fleet) => {
     if (event.type === 'FleetConfigured') keepUp();
     actions.followSpans(fleet);
@@ -219,7 +221,8 @@ export async function startPower(
       // A command on its way to the hardware is finished; a mere look is broken off.
       await Promise.all(busy.values());
       abort.abort();
-      await Promise.all([machines.stop(), meters.stop(), accountant.stop()]);
+      const accountant = await accounting.catch(() => undefined);
+      await Promise.all([machines.stop(), meters.stop(), accountant?.stop()]);
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await drivers.close();
       await view.close();
