@@ -227,7 +227,8 @@ async function openSession(nc: NatsConnection, options: JetStreamBusOptions): Pr
   const manager = await jetstreamManager(nc, { timeout: requestTimeoutMs, checkAPI: false });
   await ensureStreams(manager, limits);
   const newInbox = () => createInbox(loginOf(options).inboxPrefix);
-  return { nc, js, manager, snapshots: await openSnapshotBucket(js, limits), newInbox };
+  const snapshots = await openSnapshotBucket(js, manager, limits);
+  return { nc, js, manager, snapshots, newInbox };
 }
 
 /** The client's own waiting for a first connection can't be ended by closing; this can. */
