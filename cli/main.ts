@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { connectJetStreamBus, inspectBus } from '../libs/bus/mod.ts';
 import { busLogin } from '../libs/runtime/busLogin.ts';
+import { natsReplicas } from '../libs/runtime/service.ts';
 import { packageVersion } from '../libs/runtime/version.ts';
 import type { Cli, Terminal } from './cli.ts';
 import { runCli } from './program.ts';
@@ -39,13 +40,16 @@ const cli: Cli = {
   distDir: resolve(import.meta.dirname, '..'),
   nowMs: Date.now,
   signal: interrupted.signal,
-  connect: async (options) =>
-    connectJetStreamBus({
+  connect: async (options) => {
+    const replicas = natsReplicas(process.env);
+    return connectJetStreamBus({
       ...(await busLogin(process.env)),
+      ...(replicas === undefined ? {} : { limits: { replicas } }),
       ...options,
       source: `/nemuri/cli/${process.pid}`,
       name: 'cli',
-    }),
+    });
+  },
   inspect: async (options) => inspectBus({ ...(await busLogin(process.env)), ...options }),
   ...(stdout.isTTY ? { terminal } : {}),
   ...(stdin.isTTY && process.stderr.isTTY ? { ask } : {}),

@@ -51,20 +51,28 @@ export function serviceSettings(service: string, env: Environment): ServiceSetti
   if (!(stopTimeoutMs > 0)) {
     throw new Error(`NEMURI_STOP_TIMEOUT_MS must be a number above 0 (got "${env.NEMURI_STOP_TIMEOUT_MS}")`);
   }
-  const replicas = Number(env.NEMURI_NATS_REPLICAS ?? 1);
-  if (![1, 3, 5].includes(replicas)) {
-    throw new Error(`NEMURI_NATS_REPLICAS must be 1, 3 or 5 (got "${env.NEMURI_NATS_REPLICAS}")`);
-  }
+  const replicas = natsReplicas(env);
   return {
     service,
     name,
-    ...(env.NEMURI_NATS_REPLICAS === undefined ? {} : { natsReplicas: replicas }),
+    ...(replicas === undefined ? {} : { natsReplicas: replicas }),
     natsUrls: (env.NEMURI_NATS_URL ?? 'nats://127.0.0.1:4222').split(',').map((url) => url.trim()),
     adminHost: host,
     adminPort: port,
     logLevel: env.NEMURI_LOG_LEVEL ?? 'info',
     stopTimeoutMs,
   };
+}
+
+/**
+ * Copies of each stream in a cluster, of `NEMURI_NATS_REPLICAS`; undefined: as they are.
+ * @throws Error naming the variable, the rule and the value.
+ */
+export function natsReplicas({ NEMURI_NATS_REPLICAS: text }: Environment): number | undefined {
+  if (text === undefined) return undefined;
+  if (!['1', '3', '5'].includes(text))
+    throw new Error(`NEMURI_NATS_REPLICAS must be 1, 3 or 5 (got "${text}")`);
+  return Number(text);
 }
 
 /**

@@ -27,7 +27,7 @@ import { type SupervisedProcess, supervise } from '../../libs/runtime/supervisor
  */
 
 const password = 'of-this-test';
-const servers = ['s1', 's2'];
+const servers = ['s1', 's2', 'server-1'];
 const users = natsUsers(servers);
 const variables = Object.fromEntries(users.map(({ passwordVariable }) => [passwordVariable, password]));
 const serviceNames = ['health', 'power', 'planner', 'proxy', 'console'] as const;
@@ -213,8 +213,10 @@ describe('real services', () => {
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
     const { config } = parsed;
     await busOf('cli').publish({ type: 'FleetConfigured', data: { config, origin: 'test' } });
-    for (const name of serviceNames) {
+    for (const name of [...serviceNames, 'agent-server-1']) {
+      const isAgent = name.startsWith('agent-');
       const env = {
+        ...(isAgent ? { NEMURI_NAME: 'server-1' } : {}),
         TEST_BMC_PASSWORD: 'a secret of this test',
         NEMURI_NATS_URL: urlOf(name),
         NEMURI_ADMIN_LISTEN: '127.0.0.1:0',
@@ -222,7 +224,14 @@ describe('real services', () => {
         NEMURI_CONSOLE_LISTEN: `127.0.0.1:${await freePort('127.0.0.1')}`,
       };
       const onLine = (line: string) => void lines.push(`${name}: ${line}`);
-      services.push(supervise({ name, script: `dist/services/${name}/main.js`, env, onLine }));
+      services.push(
+        supervise({
+          name,
+          script: isAgent ? 'dist/agent/main.js' : `dist/services/${name}/main.js`,
+          env,
+          onLine,
+        }),
+      );
     }
   }, 60_000);
 
@@ -245,6 +254,7 @@ describe('real services', () => {
       'PowerMetered /nemuri/power',
     ];
     expected.push('ProbesSampled /nemuri/health', 'ServerBecameHealthy /nemuri/health');
+    expected.push('HeartbeatSent /nemuri/agent/server-1', 'HeartbeatStarted /nemuri/health');
     expected.push(...['planner', 'power', 'health'].map((name) => `LeaseHeld /nemuri/${name}`));
     const has = (start: string) => [...said].some((text) => text.startsWith(start));
     await until(() => expected.every(has), 30_000).catch(() => undefined);
@@ -253,7 +263,7 @@ describe('real services', () => {
     const ready = started.map(
       async ({ admin }) => (await fetch(`http://127.0.0.1:${admin.port}/readyz`)).status,
     );
-    expect(await Promise.all(ready)).toEqual(serviceNames.map(() => 200));
+    expect(await Promise.all(ready)).toEqual(services.map(() => 200));
     // Snapshots are saved at the end.
     await Promise.all(services.map((service) => service.stop(10_000)));
     expect(lines.filter((line) => /violation|not saved/i.test(line))).toEqual([]);
