@@ -97,6 +97,8 @@ export interface NatsServerOptions {
   readonly stopTimeoutMs?: number;
   /** The largest message. NATS' own default (1 MiB) is too small for the configuration of a large fleet. */
   readonly maxPayloadBytes?: number;
+  /** Its name, which a member of a cluster keeps over restarts; default: a new one at each start. */
+  readonly name?: string;
   /** Lines for the end of the configuration file: accounts, TLS, limits. */
   readonly extraConfig?: string;
 }
@@ -131,7 +133,9 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
 
   let running: RunningServer | undefined;
   const begin = async (port: number) => {
-    running = await launch(binary, configPath, host, port, startTimeoutMs);
+    // The name tells our server from a stranger that sits on the port.
+    const name = options.name ?? `nemuri-${randomUUID()}`;
+    running = await launch(binary, configPath, { name, host, port, startTimeoutMs });
   };
   const end = async (signal: NodeJS.Signals) => {
     if (!running) return;
@@ -198,15 +202,18 @@ interface RunningServer {
   hasExited(): boolean;
 }
 
+interface Place {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly startTimeoutMs: number;
+}
+
 async function launch(
   binary: string,
   configPath: string,
-  host: string,
-  port: number,
-  startTimeoutMs: number,
+  { name, host, port, startTimeoutMs }: Place,
 ): Promise<RunningServer> {
-  // The name tells our server from a stranger that sits on the port.
-  const name = `nemuri-${randomUUID()}`;
   const args = ['--config', configPath, '--addr', host, '--port', String(port), '--name', name];
   const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   const lastLines = keepLastLines(child);
