@@ -5,14 +5,16 @@ import { isProvided, isSettled } from '../trial/settled.ts';
 import type { Deaths } from './clients.ts';
 import type { PlannedAccident } from './plan.ts';
 import { pool } from './settings.ts';
-import { areReady, type Site, type Unit } from './site.ts';
+import { areReady, isServed, type Site, type Unit } from './site.ts';
 
 /** What happened, and what became of it. */
 export interface Accident {
   readonly atMs: number;
   readonly kind: string;
   readonly target: string;
-  /** From the kill, or from when what was stopped or cut went on, until all is well; null: not in time. */
+  /** From its beginning until what its target is there for was done again, be it by another; 0: it always was. */
+  readonly outageMs: number;
+  /** From the kill, or from when what was stopped or cut went on, until all is as before; null: not in time. */
   readonly recoveredMs: number | null;
 }
 
@@ -31,12 +33,14 @@ interface Deed {
   /** After the hold. */
   readonly end: () => void | Promise<void>;
   readonly isWell: () => boolean | Promise<boolean>;
+  /** Is the work done meanwhile? Left out: when it is well. */
+  readonly isServed?: () => boolean | Promise<boolean>;
   /** Its recovery counts from the beginning, not from the end. */
   readonly countsFromBegin?: boolean;
 }
 
 const recoveryTimeoutMs = 120_000;
-const pollMs = 100;
+const pollMs = 200;
 const mostServersHit = 2;
 /** The operator wants a server whose wake is lost for so long. */
 const orderMs = 30_000;
@@ -59,23 +63,25 @@ export function createAccidents(context: AccidentContext) {
       atMs,
       kind,
       target,
+      outageMs: 0,
       recoveredMs: null,
     };
     happened.push(record);
     say(`${kind} ${target} for ${holdMs} ms`);
     await deed.begin();
+    const over = new AbortController();
+    const watching = watch(deed, over.signal);
     await pause(holdMs);
     await deed.end();
     const fromMs = deed.countsFromBegin ? atMs : Date.now();
-    const untilMs = Date.now() + recoveryTimeoutMs;
-    let isWell = false;
-    while (!isWell && Date.now() < untilMs) {
-      isWell = await deed.isWell();
-      if (!isWell) await pause(pollMs);
-    }
-    if (isWell) record.recoveredMs = Date.now() - fromMs;
+    over.abort();
+    const { unwellMs, unservedMs, isWell } = await watching;
+    record.outageMs = Math.max(0, unservedMs - atMs);
+    if (isWell) record.recoveredMs = Math.max(0, unwellMs - fromMs);
     say(
-      isWell ? `${kind} ${target} recovered in ${record.recoveredMs} ms` : `${kind} ${target} NOT recovered`,
+      isWell
+        ? `${kind} ${target} recovered in ${record.recoveredMs} ms, out for ${record.outageMs} ms`
+        : `${kind} ${target} NOT recovered`,
     );
     for (const lock of locks) locked.delete(lock);
   };
@@ -95,6 +101,25 @@ export function createAccidents(context: AccidentContext) {
       await Promise.all(underWay);
     },
   };
+}
+
+/**
+ * Looks until the accident is over and all is well, or for `recoveryTimeoutMs` after it.
+ * @returns when it was last seen not to be well, and not to be served; 0: never. Epoch ms.
+ */
+async function watch({ isWell, isServed }: Deed, over: AbortSignal) {
+  let overAtMs: number | undefined;
+  let unwellMs = 0;
+  let unservedMs = 0;
+  for (;;) {
+    if (over.aborted) overAtMs ??= Date.now();
+    const [well, served] = await Promise.all([isWell(), isServed?.()]);
+    if (!well) unwellMs = Date.now();
+    if (!(served ?? well)) unservedMs = Date.now();
+    const isLate = overAtMs !== undefined && Date.now() - overAtMs > recoveryTimeoutMs;
+    if (overAtMs !== undefined && (well || isLate)) return { unwellMs, unservedMs, isWell: well };
+    await pause(pollMs);
+  }
 }
 
 function chosen<T>(list: readonly T[], draw: number): T | undefined {
@@ -120,14 +145,14 @@ function deedOf(
   return serverDeed(planned, context, isLocked);
 }
 
-/** Until all replicas of its kind are ready and one leads. */
-function unitIsWell({ site }: AccidentContext, { kind }: Unit) {
+/** Well: all replicas of its kind are ready and one leads. Served: one of them does the work. */
+function wellnessOf({ site }: AccidentContext, { kind }: Unit): Pick<Deed, 'isWell' | 'isServed'> {
   const units = site.units.filter((unit) => unit.kind === kind);
-  return () => areReady(units);
+  return { isWell: () => areReady(units), isServed: () => isServed(units) };
 }
 
 function serviceDeed({ kind }: PlannedAccident, unit: Unit, context: AccidentContext): Deed {
-  const about = { target: unit.name, locks: [unit.kind], isWell: unitIsWell(context, unit) };
+  const about = { target: unit.name, locks: [unit.kind], ...wellnessOf(context, unit) };
   if (kind === 'serviceKill')
     return { ...about, begin: () => unit.signal('SIGKILL'), end: nothing, countsFromBegin: true };
   if (kind === 'serviceStop')
@@ -162,7 +187,7 @@ async function restartInTurn(units: readonly Unit[]): Promise<void> {
 }
 
 function proxyDeed({ kind }: PlannedAccident, unit: Unit, context: AccidentContext): Deed {
-  const about = { target: unit.name, locks: ['proxy'], isWell: unitIsWell(context, unit) };
+  const about = { target: unit.name, locks: ['proxy'], ...wellnessOf(context, unit) };
   const { address = '' } = unit;
   switch (kind) {
     case 'proxyKill':
@@ -221,8 +246,9 @@ function serverDeed(
   });
   const target = chosen(wanted, draw);
   if (target === undefined) return undefined;
-  const isWell = () => isSettled(view.fleet, target) && isProvided(view.fleet, pool);
-  const about = { target, locks: [target], isWell };
+  const isProvidedNow = () => isProvided(view.fleet, pool);
+  const isWell = () => isSettled(view.fleet, target) && isProvidedNow();
+  const about = { target, locks: [target], isWell, isServed: isProvidedNow };
   const heal = () => rack.setFaults(target, []);
   switch (kind) {
     case 'crash':

@@ -21,6 +21,7 @@ export interface ChaosRun {
 
 const absencesFromMinutes = 2;
 const absenceCount = 5;
+const progressMs = 10_000;
 const leastAbsenceSeconds = 15;
 const mostAbsenceSeconds = 45;
 const restTimeoutMs = 150_000;
@@ -57,9 +58,28 @@ async function runOn(
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<ChaosRun> {
-  const { seed, minutes } = options;
   const deaths = { proxies: new Map<string, number>(), serverAtMs: 0 };
   const loading = startLoad(site, options, deaths);
+  const telling = setInterval(() => {
+    const { requests, failed } = loading.result();
+    const serving = site.rack.servers.filter(({ name }) => site.rack.status(name).state === 'serving');
+    say(`${serving.length} servers serve, ${requests} requests, ${failed} failed`);
+  }, progressMs);
+  try {
+    return await judged(site, options, deaths, loading, say, signal);
+  } finally {
+    clearInterval(telling);
+  }
+}
+
+async function judged(
+  site: Site,
+  { seed, minutes }: ChaosOptions,
+  deaths: Parameters<typeof createAccidents>[0]['deaths'],
+  loading: ReturnType<typeof startLoad>,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<ChaosRun> {
   const durationMs = minutes * 60_000;
   const absentSeconds = absenceSeconds(minutes);
   const context = { site, deaths, say };
@@ -114,6 +134,7 @@ function startLoad({ rack, units }: Site, { seed, minutes }: ChaosOptions, death
   const { ask } = clients;
   const loop = runOpenLoop({ ask, arrivals, timeoutMs: requestTimeoutMs, signal: abort.signal });
   return {
+    result: loop.result,
     async end() {
       abort.abort();
       const result = await loop.done;

@@ -20,7 +20,13 @@ const findings: Findings = {
   commands: [{ atMs: 1, server: 's1', resetType: 'On', before: 'off', inFlight: 0 }],
   wrong: [],
   diverged: [],
-  accidents: [100, 300, 200].map((recoveredMs) => ({ atMs: 1, kind: 'crash', target: 's1', recoveredMs })),
+  accidents: [100, 300, 200].map((recoveredMs) => ({
+    atMs: 1,
+    kind: 'crash',
+    target: 's1',
+    outageMs: 40,
+    recoveredMs,
+  })),
   absences: [],
 };
 const absence = {
@@ -35,7 +41,9 @@ const absence = {
 test('what a killed proxy or server cost is told apart and breaks nothing', () => {
   const report = chaosReport({ ...findings, absences: [absence] });
   expect(report).toMatchObject({ failed: 0, unavoidable: { killedProxy: 2, killedServer: 1 } });
-  expect(report.recovery).toEqual({ crash: { count: 3, p50Ms: 200, maxMs: 300 } });
+  expect(report.recovery).toEqual({
+    crash: { count: 3, p50Ms: 200, maxMs: 300, outageP50Ms: 40, outageMaxMs: 40 },
+  });
   expect(brokenMusts(report)).toEqual([]);
 });
 
@@ -49,7 +57,7 @@ const broken: [RegExp, Partial<Findings>][] = [
   [/diverged: s1/, { diverged: ['s1 is not what it is'] }],
   [
     /not recovered: crash of s2/,
-    { accidents: [{ atMs: 1, kind: 'crash', target: 's2', recoveredMs: null }] },
+    { accidents: [{ atMs: 1, kind: 'crash', target: 's2', outageMs: 0, recoveredMs: null }] },
   ],
   [/not recovered from the absence of bus/, { absences: [{ ...absence, recoveredMs: null }] }],
   [/0 servers served without bus, floor 1/, { absences: [{ ...absence, servingAtEnd: 0 }] }],

@@ -26,10 +26,18 @@ export interface ChaosReport {
   readonly powerCommands: Readonly<Record<string, number>>;
   readonly divergence: number;
   readonly diverged: readonly string[];
-  /** Accidents by kind: how many, and their recovery. */
-  readonly recovery: Readonly<Record<string, { count: number; p50Ms: number | null; maxMs: number | null }>>;
+  /** Accidents by kind: how many, until all was as before, and how long what the target is there for was not done. */
+  readonly recovery: Readonly<Record<string, Recovery>>;
   readonly unrecovered: readonly Accident[];
   readonly absences: readonly Absence[];
+}
+
+export interface Recovery {
+  readonly count: number;
+  readonly p50Ms: number | null;
+  readonly maxMs: number | null;
+  readonly outageP50Ms: number;
+  readonly outageMaxMs: number;
 }
 
 export interface Findings {
@@ -82,11 +90,22 @@ function recoveryOf(accidents: readonly Accident[]): ChaosReport['recovery'] {
   return Object.fromEntries(
     kinds.map((kind) => {
       const own = accidents.filter((accident) => accident.kind === kind);
-      const times = own.flatMap(({ recoveredMs }) => recoveredMs ?? []).sort((a, b) => a - b);
-      const p50Ms = times[Math.floor((times.length - 1) / 2)] ?? null;
-      return [kind, { count: own.length, p50Ms, maxMs: times.at(-1) ?? null }];
+      const times = own.flatMap(({ recoveredMs }) => recoveredMs ?? []);
+      const outages = own.map(({ outageMs }) => outageMs);
+      const recovery: Recovery = {
+        count: own.length,
+        p50Ms: medianOf(times) ?? null,
+        maxMs: times.length > 0 ? Math.max(...times) : null,
+        outageP50Ms: medianOf(outages) ?? 0,
+        outageMaxMs: Math.max(...outages),
+      };
+      return [kind, recovery];
     }),
   );
+}
+
+function medianOf(values: readonly number[]): number | undefined {
+  return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)];
 }
 
 /** What must hold and does not, in words; none: all is well. Pure. */
@@ -115,8 +134,8 @@ export function reportText(report: ChaosReport): string {
     `${report.wrongPowerActions} wrong power actions of ${JSON.stringify(report.powerCommands)}`,
     `${report.divergence} divergences at rest`,
     ...Object.entries(recovery).map(
-      ([kind, { count, p50Ms, maxMs }]) =>
-        `${kind.padEnd(16)}${count} times, recovered in ${p50Ms} ms, at most ${maxMs} ms`,
+      ([kind, { count, p50Ms, maxMs, outageMaxMs }]) =>
+        `${kind.padEnd(16)}${count} times, recovered in ${p50Ms} ms, at most ${maxMs} ms; out for at most ${outageMaxMs} ms`,
     ),
     ...absences.map(
       ({ gone, seconds, servingAtEnd, recoveredMs }) =>

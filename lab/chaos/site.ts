@@ -229,3 +229,15 @@ export async function areReady(units: readonly Unit[]): Promise<boolean> {
   );
   return units.every(({ kind }) => kind === 'proxy' || led.has(kind));
 }
+
+/** Does one of these replicas of a service do its work: is it ready, and does it lead where one leads? */
+export async function isServed(units: readonly Unit[]): Promise<boolean> {
+  const serves = async (unit: Unit) => {
+    const answer = await unit.ready();
+    if (!answer || (unit.kind !== 'proxy' && answer.role !== 'leader'))
+      throw new Error(`${unit.name} does not`);
+    return true;
+  };
+  // The first that does is enough: one that was stopped answers late.
+  return Promise.any(units.map(serves)).catch(() => false);
+}
