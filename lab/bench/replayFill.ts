@@ -38,14 +38,19 @@ export async function fillFleet(
   await fill(url, 'FLEET', longHistory(config, count, startMs, endMs), count);
 }
 
-/** Stores what one proxy measured each second, for a tenth of the servers, and an hour of meters in TELEMETRY. */
+/** Stores an hour of meters in TELEMETRY. */
+export async function fillMeters(url: string, config: FleetConfig, endMs: number): Promise<void> {
+  const servers = Object.keys(config.servers);
+  const rounds = Math.floor(3_600_000 / config.bounds.meterIntervalMs);
+  const meters = metersOf(servers, endMs, rounds, config.bounds.meterIntervalMs);
+  await fill(url, 'TELEMETRY', meters, rounds * servers.length);
+}
+
+/** Stores what one proxy measured each second, for a tenth of the servers, in TELEMETRY. */
 export async function fillLoad(url: string, config: FleetConfig, { startMs, endMs }: Span): Promise<void> {
   const count = Math.floor((endMs - startMs) / sampleIntervalMs);
   const servers = Object.keys(config.servers);
   await fill(url, 'TELEMETRY', loadOf(servers, startMs, count), count);
-  const rounds = Math.floor(3_600_000 / config.bounds.meterIntervalMs);
-  const meters = metersOf(servers, endMs, rounds, config.bounds.meterIntervalMs);
-  await fill(url, 'TELEMETRY', meters, rounds * servers.length);
 }
 
 function* loadOf(servers: readonly string[], startMs: number, count: number): Generator<Dated> {

@@ -119,7 +119,7 @@ function troubleOfLedger(world: World): string | undefined {
   const { accounts, meters, samples, fleet } = world.checker;
   const { config } = fleet;
   if (!config) return 'not configured';
-  if (world.checker.metersSkewed) return undefined;
+  if (world.checker.metersBroken) return undefined;
   const fullHourMs = Math.ceil(world.scenario.startMs / hourMs) * hourMs;
   if (world.scheduler.nowMs() > fullHourMs + 3 * 60_000 + config.costs.maxMeterGapMs && accounts.length === 0)
     return 'the hour that is over is not accounted for';

@@ -36,8 +36,8 @@ export interface Checker {
   forbidSleep: string | undefined;
   /** The largest skew of any clock so far: leases may be longer by it. */
   maxSkewMs: number;
-  /** The power service dated readings by a wrong clock: its ledger is as wrong. */
-  metersSkewed: boolean;
+  /** Readings have a wrong time or are not taken: the ledger is as wrong. */
+  metersBroken: boolean;
   begin(): void;
   /** Told of each fact of the history when it is stored. */
   onFact: (event: RecordedEvent) => void;
@@ -235,7 +235,7 @@ export function createChecker(worldOf: () => World): Checker {
     expectService: false,
     forbidSleep: undefined,
     maxSkewMs: 0,
-    metersSkewed: false,
+    metersBroken: false,
     onFact: () => {},
     begin() {
       worldOf().store.watch(read);

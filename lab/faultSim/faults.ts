@@ -211,7 +211,7 @@ const skew: Draw = (random, world) => {
   const isSmall = random() < 0.5;
   const skewMs = (random() < 0.5 ? -1 : 1) * (isSmall ? 3_000 * random() : 1_200_000 * random());
   return onUnit(`clock ${Math.round(skewMs / 1_000)} s wrong of`, [5_000, 120_000], ({ checker }, unit) => {
-    if (unit.kind === 'power') checker.metersSkewed = true;
+    if (unit.kind === 'power') checker.metersBroken = true;
     checker.maxSkewMs = Math.max(checker.maxSkewMs, Math.abs(skewMs));
     const set = (ms: number) => {
       unit.skewMs = ms;
@@ -376,6 +376,8 @@ const configChange: Draw = (random, { scenario: { config } }) => {
     name: index === 3 ? `config without ${without}` : `config ${index}`,
     lastsMs: [3_000, 120_000],
     begin: (world) => {
+      // Nobody reads the meter of a server that is not configured.
+      if (index === 3) world.checker.metersBroken = true;
       world.publish(configured(changed));
       return () => world.publish(configured(config));
     },

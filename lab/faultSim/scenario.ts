@@ -120,6 +120,7 @@ function boundsOf(random: () => number): object {
     contradictionSettleMs: 12_000,
     restartStormWindowMs: 120_000,
     busLostMs: 12_000,
+    leaderLeaseMs: 10_000,
     minRungTimeoutMs: 10_000,
     minConfirmMs: 4_000,
     hungAfterMs: 30_000,

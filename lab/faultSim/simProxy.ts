@@ -36,12 +36,6 @@ interface Request {
 
 type Outcome = 'answered' | 'notSent' | 'noAnswer' | 'timedOut';
 
-function beginRetry(request: Request): boolean {
-  if (!request.gate.beginRetry(request.isRetry)) return false;
-  request.isRetry = true;
-  return true;
-}
-
 /**
  * The production proxy without its sockets: fleet view, gates, parking, drains and samples are those of the service;
  * what stands for its exchange of bytes is here, with the same rules for what is tried again.
@@ -107,13 +101,20 @@ export async function startSimProxy(options: SimProxyOptions): Promise<RunningPr
       scheduler.after(1 + random() * 3 + request.holdMs, answer);
     } else finish(life === 'off' || life === 'dead' ? connectTimeoutMs : 3, 'notSent');
   };
+  const beginRetry = (request: Request) => {
+    if (!request.gate.beginRetry(request.isRetry)) return false;
+    request.isRetry = true;
+    return true;
+  };
   const onOutcome = (request: Request, upstream: Upstream, outcome: Outcome, latencyMs: number) => {
     const { gate } = request;
     countEnd(upstream.meter, latencyMs, outcome !== 'answered');
-    if (outcome === 'answered') gate.learn(upstream, latencyMs);
-    if (outcome === 'notSent') {
-      const untilMs = gate.eject(upstream, 'unreachable');
-      if (untilMs !== undefined) doors.onEjected(gate, upstream, untilMs, 'no connection');
+    if (outcome === 'answered') {
+      gate.learn(upstream, latencyMs);
+      upstream.failures = 0;
+    } else {
+      const untilMs = gate.eject(upstream, outcome === 'notSent' ? 'unreachable' : 'failing');
+      if (untilMs !== undefined) doors.onEjected(gate, upstream, untilMs, outcome);
     }
     gate.release(upstream);
     if (outcome === 'answered') return end(request, 'served');

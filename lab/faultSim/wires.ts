@@ -44,6 +44,12 @@ export function simDriver(
         if (mood === 'refusing') {
           return settle(() => reject(new DriverError('refused', 'the BMC says no')));
         }
+        try {
+          // The last moment at which a command can be held back.
+          signal.throwIfAborted();
+        } catch (error) {
+          return settle(() => reject(error));
+        }
         const answer = work();
         scheduler.after(5 + random() * 100, () => process.deliver(() => settle(() => resolve(answer))));
       });

@@ -232,6 +232,25 @@ describe('the virtual rack', () => {
     await rack.waitFor('a', 'serving', 2_000);
   });
 
+  test('a process started ahead is deaf until its machine has booted, and a life of its own', async () => {
+    const rack = await start({ startAhead: true });
+    const { get, reset } = clientOf(rack);
+    const bootId = (await get('server-1')).headers['x-boot-id'];
+    await reset('server-1', 'ForceOff');
+    expect(rack.status('server-1').originPid).toBeUndefined();
+    await reset('server-1', 'On');
+    // It is there at once: nothing was started for this set-up.
+    const ahead = pidOf(rack, 'server-1');
+    await rack.waitFor('server-1', 'booting');
+    await expect(get('server-1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await rack.waitFor('server-1', 'serving');
+    expect(pidOf(rack, 'server-1')).toBe(ahead);
+    expect((await get('server-1')).headers['x-boot-id']).not.toBe(bootId);
+    await reset('server-1', 'ForceOff');
+    await rack.stop();
+    expect(isAlive(ahead)).toBe(false);
+  });
+
   test('leaves nothing behind', async () => {
     const rack = await start({ servers: 3 });
     const pids = rack.servers.map(({ name }) => pidOf(rack, name));

@@ -213,8 +213,8 @@ export function reportOf(runs: readonly RunResult[]): TrialReport {
 
 /** For the terminal. */
 export function reportText({ runs, savedPercent, checks }: TrialReport): string {
-  const lines = runs.flatMap(({ parameters, arms, optimum, savings }) => [
-    `${runName(parameters)}: ${(parameters.seconds / 86_400).toFixed(2)} days at speed ${parameters.speed}`,
+  const lines = runs.flatMap(({ parameters, arms, optimum, savings, seconds }) => [
+    `${runName(parameters)}: ${(seconds / 86_400).toFixed(2)} of ${(parameters.seconds / 86_400).toFixed(2)} days at speed ${parameters.speed}`,
     ...Object.values(arms).map(
       (arm) =>
         `  ${arm.arm.padEnd(9)} ${(arm.trueWh / 1_000).toFixed(2)} kWh (ledger ${arm.ledgerErrorPercent.toFixed(2)} % off), ` +

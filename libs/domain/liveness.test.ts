@@ -1,4 +1,5 @@
-import { censusOf, healthSeen, nobodySeen, proxySeen } from './liveness.ts';
+import { censusOf, healthSeen, nobodySeen, proxySeen, witness } from './liveness.ts';
+import { eventOf, startMs } from './testing/builders.ts';
 
 describe('liveness', () => {
   test.each<[string, number, boolean, 'live' | 'missing' | 'gone']>([
@@ -30,6 +31,18 @@ describe('liveness', () => {
     expect(proxySeen(seen, 'p1', 1_001, false).proxies.p1?.lastSeenMs).toBe(1_001);
     expect(healthSeen(healthSeen(nobodySeen, 5), 4).healthSeenMs).toBe(5);
   });
+
+  test.each([-3_600_000, 3_600_000])(
+    'a proxy whose clock is off by %d ms is as alive as it is heard',
+    (offMs) => {
+      const sample = { ...eventOf('LoadSampled', {}, startMs + offMs), storedMs: startMs };
+      const seen = witness(nobodySeen, sample);
+      expect(censusOf(seen, 10, 100, startMs + 5)).toEqual({ live: ['p1'], missing: [] });
+      expect(censusOf(seen, 10, 100, startMs + 50)).toEqual({ live: [], missing: ['p1'] });
+      const probes = { ...eventOf('ProbesSampled', {}, startMs + offMs), storedMs: startMs };
+      expect(witness(nobodySeen, probes).healthSeenMs).toBe(startMs);
+    },
+  );
 
   test('a proxy that starts again after its good-bye is live', () => {
     const again = proxySeen(proxySeen(nobodySeen, 'p1', 1, true), 'p1', 2, false);

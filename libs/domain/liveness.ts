@@ -1,6 +1,9 @@
 import type { RecordedEvent } from '../events/mod.ts';
 
-/** When each proxy and the health service were last heard of. Epoch ms. JSON all through. */
+/**
+ * When each proxy and the health service were last heard of: epoch ms by the clock of the stream, which is one for all;
+ * that of a proxy may be wrong. JSON all through.
+ */
 export interface Liveness {
   readonly proxies: Readonly<Record<string, { readonly lastSeenMs: number; readonly stopped: boolean }>>;
   readonly healthSeenMs: number | undefined;
@@ -23,8 +26,8 @@ export function healthSeen(liveness: Liveness, timeMs: number): Liveness {
 /** What an event of the telemetry says of who lives. */
 export function witness(liveness: Liveness, event: RecordedEvent): Liveness {
   if (event.type === 'LoadSampled')
-    return proxySeen(liveness, event.data.proxy, event.timeMs, event.data.stopping);
-  return event.type === 'ProbesSampled' ? healthSeen(liveness, event.timeMs) : liveness;
+    return proxySeen(liveness, event.data.proxy, event.storedMs, event.data.stopping);
+  return event.type === 'ProbesSampled' ? healthSeen(liveness, event.storedMs) : liveness;
 }
 
 export interface ProxyCensus {

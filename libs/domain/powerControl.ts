@@ -2,6 +2,7 @@ import type { Bounds } from '../events/mod.ts';
 import { planDrill } from './drillPlan.ts';
 import { floorOf, type ServerView, serversOfPool } from './fleet.ts';
 import { orderNow } from './hand.ts';
+import { poolFactsOf } from './poolFacts.ts';
 import type { PowerAction, PowerContext, Wanted } from './powerAction.ts';
 import { boundRefusals, mendBound, validDecision } from './sleepPermission.ts';
 import { continueDrain, continueStop, tryMend, trySleep, trySleepIfOn } from './sleepPlan.ts';
@@ -112,10 +113,8 @@ function wakeSlots({ fleet, nowMs }: PowerContext, bounds: Bounds) {
 
   /** Without a decision, or with fewer awake than the floor, no rest is granted. */
   function isFloorAtStake(poolName: string): boolean {
-    const awake = serversOfPool(fleet, poolName).filter(
-      ({ state }) => state.lifecycle === 'ready' || state.lifecycle === 'waking',
-    );
-    return awake.length < floorOf(fleet, poolName) || !validDecision(fleet, poolName, nowMs);
+    const { awake } = poolFactsOf(fleet, poolName);
+    return awake < floorOf(fleet, poolName) || !validDecision(fleet, poolName, nowMs);
   }
 }
 

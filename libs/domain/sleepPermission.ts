@@ -1,8 +1,9 @@
 import type { Bounds } from '../events/mod.ts';
 import { openContradictions } from './contradictions.ts';
-import { type Fleet, floorOf, type ServerView, serversOfPool } from './fleet.ts';
+import { type Fleet, floorOf, type ServerView } from './fleet.ts';
 import { orderNow } from './hand.ts';
 import { censusOf, type Liveness } from './liveness.ts';
+import { poolFactsOf } from './poolFacts.ts';
 import { takesRequests } from './routing.ts';
 
 const dayMs = 86_400_000;
@@ -34,14 +35,10 @@ function decisionRefusals(fleet: Fleet, { state, pool }: ServerView, nowMs: numb
   const order = orderNow(state, nowMs);
   if (order?.wants === 'awake') return [`${order.by} ordered it awake: ${order.reason}`];
   if (state.drills?.underWay) return ['a fire drill is under way'];
-  if (order?.wants !== 'asleep' && decision.target.includes(state.name))
-    return ['the decision wants it awake'];
+  const { target, notReadyOfTarget } = poolFactsOf(fleet, state.pool);
+  if (order?.wants !== 'asleep' && target.has(state.name)) return ['the decision wants it awake'];
   if (fleet.pools[state.pool]?.paused) return ['the planner is paused'];
-  const missing = decision.target.filter((name) => {
-    if (name === state.name) return false;
-    const other = fleet.servers[name];
-    return !other || !takesRequests(other);
-  });
+  const missing = notReadyOfTarget.filter((name) => name !== state.name);
   return missing.length > 0 ? [`not yet ready of the target: ${missing.join(', ')}`] : [];
 }
 
@@ -118,10 +115,8 @@ export function mendRefusals(fleet: Fleet, server: ServerView, liveness: Livenes
   }
   const spent = mendsSpent(server, bounds, nowMs);
   if (spent) refusals.push(spent);
-  const others = serversOfPool(fleet, state.pool).filter(
-    (other) => other.state.name !== state.name && other.state.sleep?.mend,
-  );
-  if (others.length > 0) refusals.push(`${others[0]?.state.name} is being power-cycled`);
+  const other = poolFactsOf(fleet, state.pool).mending.find((name) => name !== state.name);
+  if (other !== undefined) refusals.push(`${other} is being power-cycled`);
   return refusals;
 }
 
@@ -142,10 +137,9 @@ export function mendBound(server: ServerView, bounds: Bounds, nowMs: number) {
 
 function floorRefusals(fleet: Fleet, { state, pool }: ServerView): string[] {
   const floor = floorOf(fleet, state.pool);
-  const others = serversOfPool(fleet, state.pool).filter(
-    (other) => other.state.name !== state.name && takesRequests(other.state),
-  ).length;
-  const floorAndSpare = Math.min(floor + pool.spareServers, serversOfPool(fleet, state.pool).length);
+  const { servers, taking } = poolFactsOf(fleet, state.pool);
+  const others = taking - (takesRequests(state) ? 1 : 0);
+  const floorAndSpare = Math.min(floor + pool.spareServers, servers);
   // One that serves nothing takes nothing away, and off and on again may mend it. But when nobody else serves,
   // it may be the prober's network that is dead.
   const keep = state.health === 'healthy' ? floorAndSpare : Math.min(1, floorAndSpare);

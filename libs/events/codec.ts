@@ -8,7 +8,7 @@ import {
   type RecordedEvent,
 } from './catalog.ts';
 import { streamOf, subjectOf } from './subjects.ts';
-import { upcast } from './upcast.ts';
+import { complete, upcast } from './upcast.ts';
 
 /**
  * CloudEvents 1.0 in binary content mode over NATS headers: every context attribute is a `ce-` header,
@@ -111,7 +111,7 @@ function parse(message: StoredMessage): RecordedEvent {
   if (message.payload.byteLength > maxPayloadBytes)
     throw new Error(`payload has more than ${maxPayloadBytes} bytes`);
   const current = catalog[type].version;
-  const data = upcast(type, parseJson(message.payload), version, current);
+  const data = complete(type, upcast(type, parseJson(message.payload), version, current));
   const problem = problemWith(type, data);
   if (problem) throw new Error(problem);
   const traceparent = message.header('traceparent');

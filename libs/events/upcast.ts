@@ -1,4 +1,5 @@
-import type { EventType } from './catalog.ts';
+import { Value } from '@sinclair/typebox/value';
+import { catalog, type EventType } from './catalog.ts';
 
 /** Turns the data of version `from` of an event into that of version `from + 1`. */
 export type Upcaster = (data: unknown) => unknown;
@@ -9,6 +10,14 @@ export type Upcasters = Partial<Record<EventType, Readonly<Record<number, Upcast
  * lifted version by version as they are read. Empty while every event is at version 1.
  */
 export const upcasters: Upcasters = {};
+
+/**
+ * Fills in what an event of the same version did not say yet when it was written: the settings that a configuration
+ * has gained since, by their defaults. Without it a new Nemuri could not read what the old one was configured with.
+ */
+export function complete(type: EventType, data: unknown): unknown {
+  return type === 'FleetConfigured' ? Value.Default(catalog.FleetConfigured.schema, data) : data;
+}
 
 /**
  * Lifts `data` from version `from` to version `to`.

@@ -98,10 +98,17 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
     stream: 'FLEET',
     startAt: { sequence: fleet.sequence + 1 },
     onEvent: (event) => {
+      // No reader goes back in one stream: this is another, which knows nothing of what was.
+      if (event.sequence <= fleet.sequence) {
+        onProblem('the history was made anew: starting over', { sequence: fleet.sequence });
+        Object.assign(fleet, initialFleet());
+        savedSequence = 0;
+      }
       foldInto(fleet, event);
       for (const listener of listeners) listener(event, fleet);
       settle();
-      keepCheckpoint(event, fleet);
+      // What is read of the past is the same for every replica, and so are its checkpoints.
+      if (isBehind || mayWrite()) keepCheckpoint(event, fleet);
       const unsaved = fleet.sequence - savedSequence;
       if (!saving && unsaved >= (isBehind ? snapshotEveryBehind : snapshotEvery)) void save();
     },
@@ -173,14 +180,14 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
 
 /** One is saved at a time, in order; what can't be saved is left out. */
 function checkpointKeeper(
-  { bus, keepsCheckpoints, mayWrite = () => true, onProblem }: FleetViewOptions,
+  { bus, keepsCheckpoints, onProblem }: FleetViewOptions,
   fromSequence: number,
 ): (event: RecordedEvent, fleet: Fleet) => void {
   let keptSequence = fromSequence;
   let last: Promise<void> = Promise.resolve();
   return ({ storedMs }, fleet) => {
     const settings = fleet.config?.history;
-    if (!keepsCheckpoints || !settings || !mayWrite()) return;
+    if (!keepsCheckpoints || !settings) return;
     const everyEvents = settings.checkpointEvents;
     if (Math.floor(fleet.sequence / everyEvents) === Math.floor(keptSequence / everyEvents)) return;
     keptSequence = fleet.sequence;

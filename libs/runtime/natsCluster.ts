@@ -4,6 +4,8 @@ import { type NatsServer, startNatsServer } from './natsServer.ts';
 
 export interface NatsCluster {
   readonly servers: readonly NatsServer[];
+  /** Their names, in the same order. */
+  readonly names: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -32,5 +34,5 @@ export async function startNatsCluster(folder: string, binary: string): Promise<
     await stop();
     throw failed.reason;
   }
-  return { servers, stop };
+  return { servers, names, stop };
 }

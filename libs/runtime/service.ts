@@ -16,6 +16,8 @@ export interface ServiceSettings {
   /** This replica's name: one token of a subject. */
   readonly name: string;
   readonly natsUrls: readonly string[];
+  /** Copies of each stream in the cluster; undefined: as it is, or one. */
+  readonly natsReplicas?: number;
   readonly adminHost: string;
   readonly adminPort: number;
   readonly logLevel: string;
@@ -33,7 +35,7 @@ export const adminPorts: Readonly<Record<string, number>> = {
 };
 
 /**
- * Reads a service's settings: `NEMURI_NATS_URL` (comma-separated), `NEMURI_NAME`, `NEMURI_ADMIN_LISTEN`
+ * Reads a service's settings: `NEMURI_NATS_URL` (comma-separated), `NEMURI_NATS_REPLICAS`, `NEMURI_NAME`, `NEMURI_ADMIN_LISTEN`
  * (`host:port`), `NEMURI_LOG_LEVEL`, `NEMURI_STOP_TIMEOUT_MS`.
  * @throws Error naming the variable, the rule and the value.
  */
@@ -48,9 +50,14 @@ export function serviceSettings(service: string, env: Environment): ServiceSetti
   if (!(stopTimeoutMs > 0)) {
     throw new Error(`NEMURI_STOP_TIMEOUT_MS must be a number above 0 (got "${env.NEMURI_STOP_TIMEOUT_MS}")`);
   }
+  const replicas = Number(env.NEMURI_NATS_REPLICAS ?? 1);
+  if (![1, 3, 5].includes(replicas)) {
+    throw new Error(`NEMURI_NATS_REPLICAS must be 1, 3 or 5 (got "${env.NEMURI_NATS_REPLICAS}")`);
+  }
   return {
     service,
     name,
+    ...(env.NEMURI_NATS_REPLICAS === undefined ? {} : { natsReplicas: replicas }),
     natsUrls: (env.NEMURI_NATS_URL ?? 'nats://127.0.0.1:4222').split(',').map((url) => url.trim()),
     adminHost: host,
     adminPort: port,
@@ -158,6 +165,7 @@ export async function runService(
     servers: settings.natsUrls,
     source: `/nemuri/${service}/${settings.name}`,
     name: settings.name,
+    ...(settings.natsReplicas === undefined ? {} : { limits: { replicas: settings.natsReplicas } }),
     onProblem: (problem) => log.warn({ error: messageOf(problem) }, 'bus'),
   });
   const surroundings = { nowMs: systemClock.nowMs, clock: systemClock, chance: systemChance };

@@ -1,6 +1,7 @@
 import type { Bus } from '../../libs/bus/mod.ts';
 import {
   createPoolDemand,
+  type DemandSettings,
   demandSchemaVersion,
   demandSettings,
   type Fleet,
@@ -87,13 +88,18 @@ export async function recallLoad(options: LoadMemoryOptions): Promise<LoadMemory
     Number.isFinite(known) ? known : 0,
     await bus.sequenceAt('TELEMETRY', nowMs() - rememberedMs),
   );
+  // A walk over all servers: once for the past is enough.
+  const settingsOf = new Map<string, DemandSettings>();
   let lastSequence = Math.min(first, end);
   for await (const event of bus.history('TELEMETRY', first + 1, subjectFilters.load)) {
     lastSequence = event.sequence;
     if (event.type !== 'LoadSampled' || nowMs() - event.timeMs > rememberedMs) continue;
     observe(event);
-    const settings = demandSettings(fleet(), event.data.pool);
-    if (settings) of(event.data.pool).demand.advance(event.timeMs, settings);
+    const { pool } = event.data;
+    const settings = settingsOf.get(pool) ?? demandSettings(fleet(), pool);
+    if (!settings) continue;
+    settingsOf.set(pool, settings);
+    of(pool).demand.advance(event.timeMs, settings);
   }
   return {
     lastSequence,

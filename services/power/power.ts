@@ -57,6 +57,8 @@ export async function startPower(
     onProblem: (problem, details) => log.warn(details, problem),
   });
   const drivers = createDriverSet(makeDriver);
+  // Before any loop runs: an attempt without a driver would end at once, and be planned again at once.
+  drivers.configure(view.fleet.config);
   const abort = new AbortController();
   const { signal } = abort;
   // Every reading of every server listens for the end.
@@ -80,8 +82,6 @@ export async function startPower(
       }),
     ),
   );
-  // The last thing that is waited for: no loop runs before the drivers are there.
-  const accountant = await startAccountant({ bus, view, log, nowMs, clock });
   const machines = createCrew((server) =>
     startMachine({
       server,
@@ -203,6 +203,9 @@ export async function startPower(
     reconciler.wakeUp();
   });
   keepUp();
+  // It reads an hour of meters first, which nobody has to wait for.
+  const accounting = startAccountant({ bus, view, log, nowMs, clock });
+  accounting.catch((error) => log.warn({ error: messageOf(error) }, 'energy is not accounted for'));
   view.onChange((event, fleet) => {
     if (event.type === 'FleetConfigured') keepUp();
     actions.followSpans(fleet);
@@ -218,7 +221,8 @@ export async function startPower(
       // A command on its way to the hardware is finished; a mere look is broken off.
       await Promise.all(busy.values());
       abort.abort();
-      await Promise.all([machines.stop(), meters.stop(), accountant.stop()]);
+      const accountant = await accounting.catch(() => undefined);
+      await Promise.all([machines.stop(), meters.stop(), accountant?.stop()]);
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await drivers.close();
       await view.close();

@@ -1,4 +1,5 @@
 import { seededRandom } from '../../lab/rack/random.ts';
+import { until } from '../../libs/bus/testing/until.ts';
 import { DriverError } from './drivers/driver.ts';
 import { fakeMachines, unreachable } from './testing/fakeMachine.ts';
 import { createScene, isType, type Scene } from './testing/scene.ts';
@@ -172,14 +173,15 @@ test('without any power to read: said once, drained, switched off, proven by sil
   await scene.decide('s2');
   await scene.drained('s1');
   await scene.next('SleepAttempted', 's1');
+  const { commands } = scene.machines.machine('s1');
+  await until(() => commands.includes('graceful'));
   await scene.harness.publish({
     type: 'SleepVerified',
     data: { server: 's1', pool: 'web', evidence: 'silent for 60000 ms' },
   });
   await scene.decide('s1', 's2');
   const attempted = await scene.next('WakeAttempted', 's1');
-  const { commands } = scene.machines.machine('s1');
-  while (!commands.includes('wake')) await new Promise((resolve) => setImmediate(resolve));
+  await until(() => commands.includes('wake'));
   await scene.serve('s1');
   await later();
   expect(state('s1')).toMatchObject({ lifecycle: 'ready', powerState: 'on', powerInferred: true });

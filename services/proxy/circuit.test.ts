@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
+import { until } from '../../libs/bus/testing/until.ts';
+import { draftOf } from '../../libs/domain/testing/builders.ts';
 import type { EventOf, RecordedEvent } from '../../libs/events/mod.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import { configOf, createSite, type Site } from './testing/site.ts';
@@ -41,6 +43,29 @@ test('a server that fails again and again gets nothing more for a while, and oth
   expect(asked).toBe(3);
   const { data } = await site.harness.nextEvent('FLEET', isType('ServerEjected'));
   expect(data).toMatchObject({ server: 's1', reason: 'status 503' });
+});
+
+test('an ejection that health lifts is over', async () => {
+  let asked = 0;
+  const failing = await site.origin((_request, response) => {
+    asked += 1;
+    response.writeHead(503).end();
+  });
+  await site.start(
+    configOf([failing, await site.origin(named('two'))], {
+      balancing: noSlowStart,
+      forwarding: { ejectMs: 3_600_000 },
+      circuit: { ejectAfterFailures: 3 },
+    }),
+  );
+  await site.ready('s1', 's2');
+  for (let visit = 0; visit < 20; visit += 1) await (await get()).text();
+  expect(asked).toBe(3);
+  await site.harness.publish(draftOf('EjectionLifted'));
+  await until(async () => {
+    await (await get()).text();
+    return asked > 3;
+  });
 });
 
 test('the only server of a pool is not ejected, however often it fails', async () => {

@@ -59,8 +59,18 @@ interface Running extends Exchange {
  */
 export function carry(exchange: Exchange): void {
   const { request, headers, gate } = exchange;
+  // Written out: a spread and then more fields costs several microseconds.
   const running: Running = {
-    ...exchange,
+    request,
+    headers,
+    client: exchange.client,
+    expectsContinue: exchange.expectsContinue,
+    response: exchange.response,
+    gate,
+    trace: exchange.trace,
+    closing: exchange.closing,
+    onEjected: exchange.onEjected,
+    onOver: exchange.onOver,
     startedMs: performance.now(),
     body: noBody,
     sent: 0,

@@ -46,6 +46,8 @@ export interface Upstream {
   ejectedUntilMs: number;
   /** Epoch ms of the last ejection that was told to others. */
   ejectionToldMs: number;
+  /** Epoch ms of the last ejection that health lifted. */
+  liftedAtMs: number | undefined;
   /** Failures in a row. */
   failures: number;
   /** Answers that last (event streams, gRPC): each closes the protocol's way. */
@@ -290,6 +292,7 @@ function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream
     takesRequests: false,
     ejectedUntilMs: 0,
     ejectionToldMs: 0,
+    liftedAtMs: undefined,
     failures: 0,
     streams: new Set(),
   };
@@ -304,7 +307,9 @@ function refresh(upstream: Upstream, { state, pool, config }: ServerView): Upstr
   if (limit === undefined) delete upstream.maxInFlight;
   else upstream.maxInFlight = limit;
   // Health has seen it answer since: what a connection said before does not count any more.
-  if (takesRequests(state) && !upstream.takesRequests) upstream.ejectedUntilMs = 0;
+  const isLifted = state.ejectionLiftedAtMs !== upstream.liftedAtMs;
+  if (isLifted || (takesRequests(state) && !upstream.takesRequests)) upstream.ejectedUntilMs = 0;
+  upstream.liftedAtMs = state.ejectionLiftedAtMs;
   upstream.returnedAtMs = state.healthyAtMs ?? 0;
   upstream.takesRequests = takesRequests(state);
   return upstream;

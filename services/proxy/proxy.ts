@@ -117,7 +117,8 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       return;
     }
     const encrypted = 'encrypted' in request.socket;
-    const location = encrypted ? undefined : rules?.redirectOf(target, headers, addressOf(request));
+    const address = addressOf(request);
+    const location = encrypted ? undefined : rules?.redirectOf(target, headers, address);
     const gate = rules && location === undefined ? gateOf(headers.host, target) : undefined;
     if (location !== undefined) refuse({ request, headers, response }, { status: 308, location });
     else if (!gate || !rules) refuse({ request, headers, response }, unrouted(view));
@@ -125,7 +126,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       carry({
         request,
         headers,
-        client: { address: addressOf(request), encrypted, rules },
+        client: { address, encrypted, rules },
         expectsContinue,
         response,
         gate,

@@ -224,7 +224,7 @@ async function openSession(nc: NatsConnection, options: JetStreamBusOptions): Pr
   const js = jetstream(nc, { timeout: requestTimeoutMs });
   const manager = await jetstreamManager(nc, { timeout: requestTimeoutMs, checkAPI: false });
   await ensureStreams(manager, limits);
-  return { nc, js, manager, snapshots: await openSnapshotBucket(js, limits) };
+  return { nc, js, manager, snapshots: await openSnapshotBucket(js, manager, limits) };
 }
 
 /** The client's own waiting for a first connection can't be ended by closing; this can. */

@@ -105,15 +105,24 @@ function newStream(name: StreamName): Partial<StreamConfig> & { name: string } {
   };
 }
 
-/** Opens the bucket of snapshots, and creates it when it is missing. */
-export function openSnapshotBucket(js: JetStreamClient, limits: StreamLimits): Promise<KV> {
+/** Opens the bucket of snapshots, creates it when it is missing, and gives it as many replicas as are wanted. */
+export async function openSnapshotBucket(
+  js: JetStreamClient,
+  manager: JetStreamManager,
+  limits: StreamLimits,
+): Promise<KV> {
   const bucket = new Kvm(js).create(snapshotBucket, {
     history: 1,
     storage: StorageType.File,
     replicas: limits.replicas ?? defaultLimits.replicas,
     max_bytes: limits.snapshotsMaxBytes ?? defaultLimits.snapshotsMaxBytes,
   });
-  return named('the bucket of snapshots', bucket);
+  const opened = await named('the bucket of snapshots', bucket);
+  const { replicas } = limits;
+  const { config } = await manager.streams.info(`KV_${snapshotBucket}`);
+  if (replicas !== undefined && config.num_replicas !== replicas)
+    await named('the bucket of snapshots', manager.streams.update(config.name, { num_replicas: replicas }));
+  return opened;
 }
 
 export function hasApiCode(error: unknown, ...codes: number[]): boolean {
