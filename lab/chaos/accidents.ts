@@ -231,25 +231,26 @@ const bmcFaults: readonly BmcFault[] = [
 ];
 
 function serverDeed(
-  { kind, draw, way }: PlannedAccident,
-  { site, deaths, say }: AccidentContext,
+  planned: PlannedAccident,
+  { site, deaths }: AccidentContext,
   isLocked: (lock: string) => boolean,
 ): Deed | undefined {
-  const { rack, view, bus } = site;
+  const { kind, draw, way } = planned;
+  const { rack, view } = site;
   const free = rack.servers.map(({ name }) => name).filter((name) => !isLocked(name));
   if (rack.servers.length - free.length >= mostServersHit) return undefined;
   const stateOf = (name: string) => view.fleet.servers[name];
   const wanted = free.filter((name) => {
     if (kind === 'lostWake') return stateOf(name)?.lifecycle === 'asleep';
+    if (kind === 'sleepOrder') return stateOf(name)?.lifecycle === 'ready';
     const isHit = kind === 'crash' || kind === 'powerCut';
     return !isHit || rack.status(name).state === 'serving';
   });
   const target = chosen(wanted, draw);
   if (target === undefined) return undefined;
-  const isProvidedNow = () => isProvided(view.fleet, pool);
-  const isWell = () => isSettled(view.fleet, target) && isProvidedNow();
-  const about = { target, locks: [target], isWell, isServed: isProvidedNow };
-  const heal = () => rack.setFaults(target, []);
+  const isServed = () => isProvided(view.fleet, pool);
+  const isWell = () => isSettled(view.fleet, target) && isServed();
+  const about = { target, locks: [target], isWell, isServed };
   switch (kind) {
     case 'crash':
     case 'powerCut': {
@@ -266,41 +267,61 @@ function serverDeed(
         ...about,
         target: `${target} ${fault.kind}`,
         begin: () => rack.setFaults(target, [fault]),
-        end: heal,
+        end: () => rack.setFaults(target, []),
       };
     }
-    case 'lostWake': {
-      const fault: BmcFault =
-        way < 0.5
-          ? { kind: 'ignoredReset', resetTypes: ['On'], times: 1 }
-          : { kind: 'slowBoot', factor: Number.POSITIVE_INFINITY, times: 1 };
-      const untilMs = Date.now() + orderMs;
-      return {
-        ...about,
-        begin() {
-          rack.setFaults(target, [fault]);
-          const order = { server: target, untilMs, reason: 'a wake to be lost', by: 'chaos' };
-          void bus
-            .publish({ type: 'WakeOrdered', data: order })
-            .catch((error: unknown) => say(String(error)));
-        },
-        end: nothing,
-        countsFromBegin: true,
-        isWell: () => {
-          const state = stateOf(target);
-          return state !== undefined && (takesRequests(state) || (Date.now() > untilMs && isWell()));
-        },
-      };
-    }
-    default: {
-      const data = { server: target, reason: 'an accident', by: 'chaos' };
-      return {
-        ...about,
-        begin: async () => void (await bus.publish({ type: 'ServerCordoned', data })),
-        end: async () => void (await bus.publish({ type: 'ServerUncordoned', data })),
-      };
-    }
+    case 'lostWake':
+      return { ...about, ...lostWakeDeed(planned, site, target, isWell) };
+    default:
+      return { ...about, ...operatorDeed(planned, site, target) };
   }
+}
+
+/** The operator wants it, and its wake comes to nothing: the BMC does not do it, or the machine never serves. */
+function lostWakeDeed(
+  { way }: PlannedAccident,
+  { rack, view, bus }: Site,
+  server: string,
+  isWell: () => boolean,
+): Pick<Deed, 'begin' | 'end' | 'countsFromBegin' | 'isWell'> {
+  const fault: BmcFault =
+    way < 0.5
+      ? { kind: 'ignoredReset', resetTypes: ['On'], times: 1 }
+      : { kind: 'slowBoot', factor: Number.POSITIVE_INFINITY, times: 1 };
+  const untilMs = Date.now() + orderMs;
+  const data = { server, untilMs, reason: 'a wake to be lost', by: 'chaos' };
+  return {
+    async begin() {
+      rack.setFaults(server, [fault]);
+      await bus.publish({ type: 'WakeOrdered', data });
+    },
+    end: nothing,
+    countsFromBegin: true,
+    isWell: () => {
+      const state = view.fleet.servers[server];
+      return state !== undefined && (takesRequests(state) || (Date.now() > untilMs && isWell()));
+    },
+  };
+}
+
+/** The operator's hand at a bad moment: a sleep under load, a cordon. */
+function operatorDeed(
+  { kind, holdMs }: PlannedAccident,
+  { bus }: Site,
+  server: string,
+): Pick<Deed, 'begin' | 'end'> {
+  const data = { server, reason: 'an accident', by: 'chaos' };
+  if (kind === 'sleepOrder') {
+    const order = { ...data, untilMs: Date.now() + holdMs };
+    return {
+      begin: async () => void (await bus.publish({ type: 'SleepOrdered', data: order })),
+      end: nothing,
+    };
+  }
+  return {
+    begin: async () => void (await bus.publish({ type: 'ServerCordoned', data })),
+    end: async () => void (await bus.publish({ type: 'ServerUncordoned', data })),
+  };
 }
 
 /** Everything is as it should be again: nothing stopped, cut, faulty or cordoned. */

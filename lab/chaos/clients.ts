@@ -42,6 +42,9 @@ const lookIntervalMs = 250;
 /** Longer than any time-out of the other side may be met by it. */
 const stallMsThatCounts = 10_000;
 const postShare = 0.1;
+/** Some take so long that a drain has something to wait for. */
+const slowShare = 0.05;
+const slowMs = 2_000;
 const maxFailures = 50;
 const mostBytes = 4_000;
 
@@ -85,6 +88,7 @@ export function createClients(proxies: readonly string[], deaths: Deaths, random
     const method = random() < postShare ? 'POST' : 'GET';
     const bytes = Math.floor(random() * mostBytes);
     const body = Buffer.alloc(bytes, `${Math.floor(random() * 1e9)} `);
+    const path = `/?bytes=${bytes}${random() < slowShare ? `&ms=${slowMs}` : ''}`;
     const startedMs = Date.now();
     let turn = Math.floor(random() * proxies.length);
     for (;;) {
@@ -93,7 +97,7 @@ export function createClients(proxies: readonly string[], deaths: Deaths, random
       let cause: string | undefined;
       let isBroken = false;
       try {
-        cause = await send(proxy, `/?bytes=${bytes}`, method, body);
+        cause = await send(proxy, path, method, body);
         if (cause === undefined) return undefined;
       } catch (error) {
         const isRefused = (error as { code?: string }).code === 'ECONNREFUSED';

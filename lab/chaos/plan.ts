@@ -15,6 +15,7 @@ const weights = {
   crash: 2,
   powerCut: 2,
   cordon: 1,
+  sleepOrder: 6,
 } as const;
 
 export type AccidentKind = keyof typeof weights;

@@ -9,7 +9,7 @@ export const pool = 'web';
 const serviceTimeMs = 100;
 const workers = 4;
 /** The load swings between these shares of what the rack sustains, in so long. */
-export const load = { lowShare: 0.04, highShare: 0.7, periodSeconds: 40 };
+export const load = { lowShare: 0.05, highShare: 0.5, periodSeconds: 40 };
 
 const mebibyte = 1_024 * 1_024;
 export const streamLimits: StreamLimits = {
