@@ -12,7 +12,7 @@ export interface Accident {
   readonly atMs: number;
   readonly kind: string;
   readonly target: string;
-  /** From its beginning until what its target is there for was done again, be it by another; 0: it always was. */
+  /** How long nobody did what its target is there for, as far as was seen. */
   readonly outageMs: number;
   /** From the kill, or from when what was stopped or cut went on, until all is as before; null: not in time. */
   readonly recoveredMs: number | null;
@@ -68,15 +68,18 @@ export function createAccidents(context: AccidentContext) {
     };
     happened.push(record);
     say(`${kind} ${target} for ${holdMs} ms`);
-    await deed.begin();
     const over = new AbortController();
     const watching = watch(deed, over.signal);
-    await pause(holdMs);
-    await deed.end();
+    try {
+      await deed.begin();
+      await pause(holdMs);
+      await deed.end();
+    } finally {
+      over.abort();
+    }
     const fromMs = deed.countsFromBegin ? atMs : Date.now();
-    over.abort();
     const { unwellMs, unservedMs, isWell } = await watching;
-    record.outageMs = Math.max(0, unservedMs - atMs);
+    record.outageMs = unservedMs;
     if (isWell) record.recoveredMs = Math.max(0, unwellMs - fromMs);
     say(
       isWell
@@ -105,17 +108,19 @@ export function createAccidents(context: AccidentContext) {
 
 /**
  * Looks until the accident is over and all is well, or for `recoveryTimeoutMs` after it.
- * @returns when it was last seen not to be well, and not to be served; 0: never. Epoch ms.
+ * @returns when it was last seen not to be well (epoch ms; 0: never), and how long it was not served.
  */
 async function watch({ isWell, isServed }: Deed, over: AbortSignal) {
   let overAtMs: number | undefined;
   let unwellMs = 0;
   let unservedMs = 0;
+  let lookedMs = Date.now();
   for (;;) {
     if (over.aborted) overAtMs ??= Date.now();
     const [well, served] = await Promise.all([isWell(), isServed?.()]);
     if (!well) unwellMs = Date.now();
-    if (!(served ?? well)) unservedMs = Date.now();
+    if (!(served ?? well)) unservedMs += Date.now() - lookedMs;
+    lookedMs = Date.now();
     const isLate = overAtMs !== undefined && Date.now() - overAtMs > recoveryTimeoutMs;
     if (overAtMs !== undefined && (well || isLate)) return { unwellMs, unservedMs, isWell: well };
     await pause(pollMs);
@@ -159,7 +164,7 @@ function serviceDeed({ kind }: PlannedAccident, unit: Unit, context: AccidentCon
     return { ...about, begin: () => unit.signal('SIGSTOP'), end: () => unit.signal('SIGCONT') };
   if (kind === 'serviceCut') return { ...about, ...cutDeed(unit) };
   const units = context.site.units.filter((one) => one.kind === unit.kind);
-  return { ...about, target: unit.kind, begin: nothing, end: () => restartInTurn(units) };
+  return { ...about, target: unit.kind, begin: () => restartInTurn(units), end: nothing };
 }
 
 function cutDeed({ cables }: Unit): Pick<Deed, 'begin' | 'end'> {
