@@ -219,7 +219,13 @@ function natsDeed({ kind, draw }: PlannedAccident, { site }: AccidentContext): D
   const server = chosen(servers, draw);
   if (!server) return undefined;
   const isWell = async () => site.bus.lostSinceMs === undefined && (await areReady(site.units));
-  const about = { target: `nats-server ${servers.indexOf(server) + 1}`, locks: ['nats'], isWell };
+  const served = async () => {
+    const kinds = [...new Set(site.units.map((unit) => unit.kind))];
+    const answers = kinds.map((one) => isServed(site.units.filter((unit) => unit.kind === one)));
+    return (await Promise.all(answers)).every((answer) => answer);
+  };
+  const target = `nats-server ${servers.indexOf(server) + 1}`;
+  const about = { target, locks: ['nats'], isWell, isServed: served };
   return kind === 'natsKill'
     ? { ...about, begin: () => server.kill('SIGKILL'), end: () => server.restart() }
     : { ...about, begin: () => server.kill('SIGSTOP'), end: () => server.kill('SIGCONT') };
