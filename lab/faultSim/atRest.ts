@@ -79,7 +79,8 @@ function troubleOfServers(world: World): string | undefined {
   return undefined;
 }
 
-function troubleOf(state: ServerState, machine: Machine): string | undefined {
+/** What is held to be true of a server against what its machine is; undefined: it is true, and at rest. */
+export function troubleOf(state: ServerState, machine: Pick<Machine, 'power' | 'life'>): string | undefined {
   if (state.powerState !== machine.power) return `is held to be ${state.powerState} and is ${machine.power}`;
   // One whose wake failed is left alone until it is wanted again.
   const isLeftAlone = state.lifecycle === 'quarantined' && machine.power === 'off';

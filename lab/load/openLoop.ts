@@ -15,7 +15,10 @@ export interface LoadResult {
 }
 
 export interface OpenLoopOptions {
-  readonly url: string;
+  /** Sends one request. @returns why it has failed, in words. */
+  readonly ask?: () => Promise<string | undefined>;
+  /** Where the ordinary `ask` sends it. */
+  readonly url?: string;
   /** Seconds from the start, growing. */
   readonly arrivals: Iterable<number>;
   readonly timeoutMs: number;
@@ -36,7 +39,7 @@ const maxCauses = 20;
 
 /** Sends each request when it is due, whether or not those before it are answered. */
 export function runOpenLoop(options: OpenLoopOptions): OpenLoop {
-  const { url, arrivals, timeoutMs, signal, onEnd } = options;
+  const { url = '', arrivals, timeoutMs, signal, onEnd } = options;
   const dispatcher = new Agent({ connections: null, pipelining: 1, connect: { timeout: timeoutMs } });
   const latency = createLatencyHistogram();
   const causes: Record<string, number> = {};
@@ -51,6 +54,13 @@ export function runOpenLoop(options: OpenLoopOptions): OpenLoop {
     finish = resolve;
   });
 
+  const askUrl = async () => {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const { statusCode, body } = await request(url, { dispatcher, signal: timeout });
+    await body.dump({ limit: 64 * 1024 * 1024 });
+    return statusCode < 200 || statusCode > 299 ? `status ${statusCode}` : undefined;
+  };
+  const { ask = askUrl } = options;
   const result = (): LoadResult => ({ requests, failed, causes, latencyMs: latency.summary(), maxSendLagMs });
   const fail = (cause: string) => {
     failed += 1;
@@ -66,10 +76,7 @@ export function runOpenLoop(options: OpenLoopOptions): OpenLoop {
     let failure: string | undefined;
     maxSendLagMs = Math.max(maxSendLagMs, performance.now() - startedMs - dueMs);
     try {
-      const timeout = AbortSignal.timeout(timeoutMs);
-      const { statusCode, body } = await request(url, { dispatcher, signal: timeout });
-      await body.dump({ limit: 64 * 1024 * 1024 });
-      if (statusCode < 200 || statusCode > 299) failure = `status ${statusCode}`;
+      failure = await ask();
     } catch (error) {
       failure = messageOf(error, 120);
     }

@@ -44,6 +44,8 @@ process.on('disconnect', () => process.exit());
 // Ctrl-C goes to the whole process group; only its machine may stop an origin.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => {
+  const { busySlots, queued } = workload.report();
+  tell({ kind: 'stopping', inFlight: busySlots + queued });
   workload.beginShutdown();
   if (!server.listening) process.exit();
   server.close(() => {

@@ -11,11 +11,14 @@ export interface OriginSettings extends WorkloadSettings {
 export type OriginMessage =
   | { readonly kind: 'listening' }
   | { readonly kind: 'failed'; readonly error: string }
-  | { readonly kind: 'load'; readonly load: LoadReport };
+  | { readonly kind: 'load'; readonly load: LoadReport }
+  /** It was told to stop, with so many requests that are not answered. */
+  | { readonly kind: 'stopping'; readonly inFlight: number };
 
 export interface OriginListener {
   onListening(): void;
   onLoad(load: LoadReport): void;
+  onStopping(inFlight: number): void;
   /** The process is gone, for whatever reason. */
   onExit(): void;
 }
@@ -58,6 +61,7 @@ export function startOrigin(
     const told = message as OriginMessage;
     if (told.kind === 'listening') listener.onListening();
     if (told.kind === 'load') listener.onLoad(told.load);
+    if (told.kind === 'stopping') listener.onStopping(told.inFlight);
   });
   return {
     pid: child.pid,

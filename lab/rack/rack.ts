@@ -18,6 +18,7 @@ import {
   serverSpecs,
 } from './options.ts';
 import { listen, listenOnFreePair } from './ports.ts';
+import { createPowerLog, type PowerCommand, type PowerLog } from './powerLog.ts';
 import { createRackMachine, type RackMachine } from './rackMachine.ts';
 import { seededRandom } from './random.ts';
 import type { LoadReport } from './workload.ts';
@@ -25,6 +26,7 @@ import type { LoadReport } from './workload.ts';
 export type { BmcFault } from './faults.ts';
 export type { Ledger } from './ledger.ts';
 export type { RackOptions, ServerOptions } from './options.ts';
+export type { PowerCommand } from './powerLog.ts';
 
 export interface RackServer {
   readonly name: string;
@@ -72,6 +74,8 @@ export interface Rack {
   dropSessions(name: string): void;
   /** What reached a BMC, oldest first, at most 1,000. `timeMs` is on the rack's monotonic clock. */
   bmcRequests(name: string): readonly BmcLogEntry[];
+  /** The power commands that reached a machine, oldest first, at most 10,000. */
+  powerCommands(): readonly PowerCommand[];
   /** Resolves when the server is in that state. @throws Error when it is not within `timeoutMs`. */
   waitFor(name: string, state: MachineKind, timeoutMs?: number): Promise<void>;
   /** Ends every process and socket; nothing is left behind. */
@@ -93,6 +97,7 @@ interface Shared {
   readonly password: string;
   readonly clock: () => number;
   readonly drawPort: () => number;
+  readonly powerLog: PowerLog;
   readonly beforeChange: () => void;
   readonly afterChange: () => void;
 }
@@ -121,7 +126,11 @@ async function buildPart(spec: ServerSpec, index: number, shared: Shared): Promi
     },
     {
       look: () => ({ state: machine.state(), powerWatts: machine.powerWatts() }),
-      reset: (resetType) => machine.reset(resetType),
+      reset(resetType) {
+        const { busySlots, queued } = machine.load();
+        shared.powerLog.note(spec.name, resetType, machine.state().kind, busySlots + queued);
+        machine.reset(resetType);
+      },
     },
     faults,
     clock,
@@ -139,6 +148,7 @@ async function buildPart(spec: ServerSpec, index: number, shared: Shared): Promi
     startAhead: options.startAhead ?? false,
     beforeChange: shared.beforeChange,
     afterChange: shared.afterChange,
+    onStopping: (inFlight) => shared.powerLog.onStopping(spec.name, inFlight),
   });
   const urlHost = options.advertiseHost ?? host;
   const server = {
@@ -255,6 +265,7 @@ export async function startRack(options: RackOptions): Promise<Rack> {
     password,
     clock,
     // By process, not by seed: racks of the same seed that run at once look in different places.
+    powerLog: createPowerLog(Date.now),
     drawPort: seededRandom(process.pid + Math.floor(clock())),
     beforeChange: account.integrate,
     afterChange: changes.announce,
@@ -299,6 +310,7 @@ export async function startRack(options: RackOptions): Promise<Rack> {
     setCertificate: (name, other = certificate) => partOf(name).bmcServer.setCertificate(other),
     dropSessions: (name) => partOf(name).dropSessions(),
     bmcRequests: (name) => partOf(name).bmcServer.requests(),
+    powerCommands: shared.powerLog.list,
     waitFor(name, state, timeoutMs = 10_000) {
       const { machine } = partOf(name);
       const isThere = () => machine.state().kind === state;

@@ -40,6 +40,8 @@ export interface MachineContext {
   /** Called just before and just after each change of state. */
   readonly beforeChange: () => void;
   readonly afterChange: () => void;
+  /** The operating system was told to stop, with so many requests that are not answered. */
+  readonly onStopping: (inFlight: number) => void;
 }
 
 const idle: LoadReport = { utilization: 0, busySlots: 0, queued: 0, completed: 0 };
@@ -60,6 +62,9 @@ export function createRackMachine(spec: ServerSpec, context: MachineContext): Ra
       onListening: () => own === origin && apply({ kind: 'originListening' }),
       onLoad(report) {
         if (own === origin) load = report;
+      },
+      onStopping(inFlight) {
+        if (own === origin) context.onStopping(inFlight);
       },
       onExit() {
         living.delete(own);

@@ -1,4 +1,3 @@
-import { takesRequests } from '../../libs/domain/mod.ts';
 import type { Stack } from '../../libs/runtime/stack.ts';
 import type { Rack } from '../rack/rack.ts';
 import { seededRandom } from '../rack/random.ts';
@@ -6,6 +5,7 @@ import type { FaultRecord } from './chapter.ts';
 import { type PlannedFault, planFaults, wakeFailureShare } from './faultPlan.ts';
 import type { TrialOptions } from './options.ts';
 import type { Recorder } from './recorder.ts';
+import { isProvided, isSettled } from './settled.ts';
 
 export interface Faults {
   /** Requests that failed or were late since the last call. */
@@ -67,18 +67,6 @@ export function startFaults(context: FaultsOptions): Faults {
     while (!abort.signal.aborted && elapsed() < watchedMs) await pause();
     record.isOver = true;
   };
-  const isSettled = (server: string) => {
-    const state = view.fleet.servers[server];
-    return state !== undefined && (takesRequests(state) || state.lifecycle === 'asleep');
-  };
-  /** Whatever became of a server, what the planner asks for is there. */
-  const isProvided = () => {
-    const target = view.fleet.pools[pool]?.decision?.target ?? [];
-    return target.every((name) => {
-      const state = view.fleet.servers[name];
-      return state !== undefined && takesRequests(state);
-    });
-  };
   const happen = (fault: PlannedFault) => {
     if (fault.kind === 'bus') {
       const record = begin('bus', 'nats-server', 'SIGKILL; its supervisor starts it again');
@@ -108,11 +96,11 @@ export function startFaults(context: FaultsOptions): Faults {
     if (fault.kind === 'crash') {
       const record = begin('crash', victim.name, 'its web server is killed; the machine stays on');
       rack.crashOrigin(victim.name);
-      return void watch(record, () => isSettled(victim.name), watchedMs);
+      return void watch(record, () => isSettled(view.fleet, victim.name), watchedMs);
     }
     const record = begin('powerCut', victim.name, 'its power fails for a moment');
     rack.cutPower(victim.name);
-    return void watch(record, () => isSettled(victim.name), watchedMs);
+    return void watch(record, () => isSettled(view.fleet, victim.name), watchedMs);
   };
 
   const plan = planFaults(seconds, options.speed, seededRandom(options.seed + 5));
@@ -125,7 +113,7 @@ export function startFaults(context: FaultsOptions): Faults {
     timers.add(timer);
   }
   const bad = followWakes(context, random, (server, what) => {
-    void watch(begin('wake', server, what), isProvided, 0);
+    void watch(begin('wake', server, what), () => isProvided(view.fleet, pool), 0);
   });
 
   return {

@@ -1,9 +1,9 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection, nanos } from '@nats-io/transport-node';
 import type { RecordedEvent } from '../events/mod.ts';
+import { type CuttableProxy, openCuttableProxy } from '../runtime/cuttableProxy.ts';
 import { type Bus, BusClosedError, BusTimeoutError, StaleWriterError } from './bus.ts';
 import { inspectBus, type JetStreamBusOptions } from './jetstream.ts';
-import { type CuttableProxy, openCuttableProxy } from './testing/cuttableProxy.ts';
 import { makeNatsHarness, type NatsHarness } from './testing/natsHarness.ts';
 import { cordoned, metered, poweredOn } from './testing/samples.ts';
 import { until } from './testing/until.ts';

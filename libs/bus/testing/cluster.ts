@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
-import { freePort } from '../../runtime/freePort.ts';
-import { ensureNatsServer, type NatsServer, startNatsServer } from '../../runtime/natsServer.ts';
+import { startNatsCluster } from '../../runtime/natsCluster.ts';
+import { ensureNatsServer, type NatsServer } from '../../runtime/natsServer.ts';
 import { until } from './until.ts';
 
 export interface NatsCluster {
@@ -15,28 +15,13 @@ export interface NatsCluster {
   close(): Promise<void>;
 }
 
-const names: readonly string[] = ['n1', 'n2', 'n3'];
 const patienceMs = 90_000;
 
 /** Three real nats-servers on loopback that are one JetStream cluster. */
 export async function startCluster(): Promise<NatsCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'nemuri-cluster-'));
   const binary = await ensureNatsServer({ log: (line) => process.stderr.write(`${line}\n`) });
-  const ports = await Promise.all(names.map(() => freePort('127.0.0.1')));
-  const routes = ports.map((port) => `nats://127.0.0.1:${port}`).join(', ');
-  const servers = await Promise.all(
-    names.map((name, index) => {
-      const listen = `127.0.0.1:${ports[index]}`;
-      const extraConfig = `cluster { name: nemuri, listen: "${listen}", routes: [${routes}] }`;
-      return startNatsServer({
-        name,
-        binary,
-        storeDir: join(folder, name),
-        extraConfig,
-        startTimeoutMs: 30_000,
-      });
-    }),
-  );
+  const { servers, names, stop } = await startNatsCluster(folder, binary);
   const urls = servers.map(({ url }) => url);
   const lookAt = async (stream: string) => {
     const nc = await connect({ servers: urls, timeout: 2_000 });
@@ -63,7 +48,7 @@ export async function startCluster(): Promise<NatsCluster> {
       return leader;
     },
     async close() {
-      await Promise.all(servers.map((server) => server.stop()));
+      await stop();
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -9,6 +9,9 @@ export interface CuttableProxy {
   /** What the server answers waits from now on, until `release`. */
   hold(): void;
   release(): void;
+  /** A cut cable: nothing passes in either direction, new connections hang; `plug` lets all of it go on. */
+  unplug(): void;
+  plug(): void;
   /** Ends all connections; new ones are whole again. */
   cut(): void;
   close(): Promise<void>;
@@ -18,9 +21,12 @@ export interface CuttableProxy {
 export async function openCuttableProxy(port: number): Promise<CuttableProxy> {
   const sockets = new Set<Socket>();
   const held: (() => void)[] = [];
+  /** Clients that came while the cable was cut. */
+  const waiting = new Set<Socket>();
   let muted = false;
   let holding = false;
-  const server = createServer((client) => {
+  let unplugged = false;
+  const join = (client: Socket) => {
     const upstream = connect({ host: '127.0.0.1', port });
     for (const socket of [client, upstream]) {
       sockets.add(socket);
@@ -37,6 +43,17 @@ export async function openCuttableProxy(port: number): Promise<CuttableProxy> {
       if (holding) held.push(() => client.write(data));
       else client.write(data);
     });
+  };
+  const server = createServer({ pauseOnConnect: true }, (client) => {
+    if (unplugged) {
+      waiting.add(client);
+      sockets.add(client);
+      client.on('error', () => undefined);
+      client.once('close', () => {
+        waiting.delete(client);
+        sockets.delete(client);
+      });
+    } else join(client);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -58,6 +75,16 @@ export async function openCuttableProxy(port: number): Promise<CuttableProxy> {
     release() {
       holding = false;
       for (const write of held.splice(0)) write();
+    },
+    unplug() {
+      unplugged = true;
+      for (const socket of sockets) socket.pause();
+    },
+    plug() {
+      unplugged = false;
+      for (const socket of sockets) if (!waiting.has(socket)) socket.resume();
+      for (const client of waiting) join(client);
+      waiting.clear();
     },
     cut,
     async close() {
