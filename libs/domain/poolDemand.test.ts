@@ -120,7 +120,7 @@ test('whatever comes in, in whatever order, the demand is finite and not negativ
         expect([rps, Number.isFinite(rps) && rps >= 0]).toEqual([rps, true]);
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 60, seed: 20_261_125 },
   );
 });
 
