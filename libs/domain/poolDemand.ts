@@ -154,9 +154,12 @@ export function createPoolDemand(saved?: SavedDemand): PoolDemand {
 
   return {
     observe(sample) {
+      const known = observeLoad(history, sample, heldMs);
+      // What was left out there may be no time at all: it is not to set one here.
+      if (known === history) return;
+      history = known;
       const isFirst = sample.arrivals > 0 && lastArrivalMs === Number.NEGATIVE_INFINITY;
       if (sample.arrivals > 0) lastArrivalMs = Math.max(lastArrivalMs, sample.timeMs);
-      history = observeLoad(history, sample, heldMs);
       if (isFirst) history = { ...history, sinceMs: sample.timeMs - sample.intervalMs };
     },
     advance(nowMs, settings, provided) {
