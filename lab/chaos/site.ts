@@ -1,7 +1,4 @@
-import { fork } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Bus, connectJetStreamBus } from '../../libs/bus/mod.ts';
@@ -14,6 +11,7 @@ import { freePort } from '../../libs/runtime/freePort.ts';
 import { type NatsCluster, startNatsCluster } from '../../libs/runtime/natsCluster.ts';
 import { ensureNatsServer } from '../../libs/runtime/natsServer.ts';
 import { type SupervisedProcess, supervise } from '../../libs/runtime/supervisor.ts';
+import { makeGuardedFolder } from '../demo/guardedFolder.ts';
 import { rackConfig, rackConfigYaml } from '../rack/config.ts';
 import { type Rack, startRack } from '../rack/rack.ts';
 import type { ChaosOptions } from './options.ts';
@@ -66,20 +64,14 @@ export async function startSite(
   say: (line: string) => void,
 ): Promise<Site> {
   const binary = await ensureNatsServer({ log: say });
-  const folder = await mkdtemp(join(tmpdir(), 'nemuri-chaos-'));
+  const guarded = await makeGuardedFolder('chaos', distDir);
+  const folder = guarded.path;
   const cleanUps: (() => Promise<unknown>)[] = [];
   const close = async () => {
     for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
   };
   try {
-    const janitor = fork(join(distDir, 'lab/demo/janitor.js'), [folder], {
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-      detached: true,
-    });
-    cleanUps.push(
-      async () => janitor.kill('SIGKILL'),
-      () => rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }),
-    );
+    cleanUps.push(guarded.remove);
     say(`starting ${options.servers} machines and their BMCs`);
     const originScript = join(distDir, 'lab/rack/origin.js');
     const rack = await startRack({ ...chaosRack(options), directory: folder, originScript });

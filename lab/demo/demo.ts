@@ -1,7 +1,6 @@
 import { fork } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import { ensureNatsServer } from '../../libs/runtime/natsServer.ts';
@@ -11,6 +10,7 @@ import type { LoadResult } from '../load/openLoop.ts';
 import { rackConfig, rackConfigYaml } from '../rack/config.ts';
 import { dayRack, daySettings, peakShare } from '../rack/day.ts';
 import { type Rack, startRack } from '../rack/rack.ts';
+import { makeGuardedFolder } from './guardedFolder.ts';
 import type { DemoOptions } from './options.ts';
 import { type DemoReport, demoReport } from './report.ts';
 import { type DemoView, openDemoView } from './view.ts';
@@ -57,21 +57,14 @@ export async function startDemo(
   say: (line: string) => void,
 ): Promise<Demo> {
   await ensureNatsServer({ log: say });
-  const folder = await mkdtemp(join(tmpdir(), 'nemuri-demo-'));
+  const guarded = await makeGuardedFolder('demo', distDir);
+  const folder = guarded.path;
   const cleanUps: (() => Promise<void>)[] = [];
   const close = async () => {
     for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
   };
   try {
-    // Were this process killed without a word, the janitor removes the folder after it.
-    const janitor = fork(join(distDir, 'lab/demo/janitor.js'), [folder], {
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-      detached: true,
-    });
-    cleanUps.push(
-      async () => void janitor.kill('SIGKILL'),
-      () => rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }),
-    );
+    cleanUps.push(guarded.remove);
     say(`starting ${options.servers} machines and their BMCs`);
     const originScript = join(distDir, 'lab/rack/origin.js');
     const rack = await startRack({
@@ -83,7 +76,7 @@ export async function startDemo(
     const { stack, address, console } = await startServices(options, rack, folder, distDir, cleanUps);
     const view = await openDemoView(stack.bus, Date.now);
     cleanUps.push(() => view.close());
-    say(`console: ${console}`);
+    say(`watch it on the console: ${console}`);
     say('waiting until every server is ready');
     await view.whenFleet(({ servers }) => {
       const states = Object.values(servers);

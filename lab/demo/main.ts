@@ -84,7 +84,6 @@ async function run(wanted: DemoOptions): Promise<void> {
   }
   // This file is dist/lab/demo/main.js: three folders down from the package.
   demo = await startDemo(wanted, resolve(import.meta.dirname, '../..'), say);
-  say(`watch it: ${demo.console}`);
   say(`one day in ${wanted.seconds} s; try it: curl -i ${demo.address}   Ctrl-C ends it with the report`);
   const stopShowing = show(demo, wanted);
   try {
