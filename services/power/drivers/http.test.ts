@@ -6,6 +6,7 @@ import { createBench, failureOf, kindOf, never } from './testing/bench.ts';
 import { type FakePlug, startFakePlug } from './testing/fakePlug.ts';
 import { deps, methodOf, secretText } from './testing/peers.ts';
 import { type Dialogue, shellyGen1, shellyGen2, tasmota } from './testing/plugDialogues.ts';
+import * as recorded from './testing/recordedPlugs.ts';
 
 let plug: FakePlug;
 let drivers: PowerDriver[] = [];
@@ -124,6 +125,91 @@ test('a Tasmota that wants another password is not taken for switched', async ()
   plug.script = (_request, response) =>
     response.end('{"WARNING":"Need user=<username>&password=<password>"}');
   expect(await kindOf(driverOf(tasmotaMethod).wake(never))).toBe('protocol');
+});
+
+describe('what was recorded from real plugs', () => {
+  /** A plug that gives the recorded answers, each to its own request, and 404 to any other. */
+  async function startRecorded(answers: readonly recorded.RecordedAnswer[]): Promise<void> {
+    plug = await startFakePlug(() => ({ status: 500, headers: {}, body: '' }));
+    plug.script = (request, response) => {
+      const answer = answers.find(({ target }) => target === request.url);
+      const isError = answer?.body.startsWith('{"code":') ?? true;
+      response.writeHead(isError ? 404 : 200, { 'content-type': 'application/json' }).end(answer?.body);
+    };
+  }
+  const at = (path: string, jsonPath: string) => ({ path, jsonPath });
+
+  test.each<[string, recorded.RecordedAnswer[], object, string]>([
+    [
+      'Tasmota switched on',
+      recorded.tasmotaPow,
+      { ...at('/cm?cmnd=Power%20On', 'POWER'), on: 'ON', off: 'OFF' },
+      'on',
+    ],
+    [
+      'Tasmota switched off',
+      recorded.tasmotaPow,
+      { ...at('/cm?cmnd=Power%20Off', 'POWER'), on: 'ON', off: 'OFF' },
+      'off',
+    ],
+    [
+      'other texts',
+      recorded.tasmotaStateText,
+      { ...at('/cm?cmnd=Power1%20On', 'POWER1'), on: '1', off: '0' },
+      'on',
+    ],
+    ['Shelly 1', recorded.shelly1, at('/relay/0', 'ison'), 'off'],
+    ['Shelly Plug S', recorded.shellyPlugS, at('/status', 'relays.0.ison'), 'on'],
+    ['Shelly Plug US Gen4', recorded.shellyPlugGen4, at('/rpc/Shelly.GetStatus', 'switch:0.output'), 'off'],
+    [
+      'Shelly Plus 1PM',
+      recorded.shellyPlus1Pm,
+      at('/device/status', 'data.device_status.switch:0.output'),
+      'on',
+    ],
+    ['Shelly without a meter', recorded.shellyWithoutMeter, at(status, 'output'), 'off'],
+  ])('state of %s', async (_plug, answers, readPower, state) => {
+    await startRecorded(answers);
+    expect(await driverOf({ readPower }).readPower(never)).toBe(state);
+  });
+
+  test.each<[string, recorded.RecordedAnswer[], object, number | undefined]>([
+    ['Tasmota', recorded.tasmotaPow, tasmotaMethod.meter, 10],
+    ['Tasmota, a later one, at 0 W of a state that nobody reads', recorded.tasmotaS31, status10, undefined],
+    ['Shelly Plug US Gen4', recorded.shellyPlugGen4, at('/rpc/Shelly.GetStatus', 'switch:0.apower'), 0],
+    [
+      'Shelly Plus 1PM',
+      recorded.shellyPlus1Pm,
+      at('/device/status', 'data.device_status.switch:0.apower'),
+      9.2,
+    ],
+    ['Shelly Plug S', recorded.shellyPlugS, at('/status', 'meters.0.power'), 0.02],
+  ])('watts of %s', async (_plug, answers, meter, powerWatts) => {
+    await startRecorded(answers);
+    const readPower = at('/rpc/Shelly.GetStatus', 'switch:0.output');
+    const isReadable = answers === recorded.shellyPlugGen4;
+    const driver = driverOf(isReadable ? { meter, readPower } : { meter });
+    expect(await driver.meter(never)).toMatchObject({ powerWatts });
+  });
+
+  test.each<[string, recorded.RecordedAnswer[], object, string]>([
+    [
+      'Tasmota',
+      recorded.tasmotaWithoutMeter,
+      tasmotaMethod.meter,
+      'the answer has no StatusSNS.ENERGY.Power',
+    ],
+    ['Shelly', recorded.shellyWithoutMeter, shellyMethod.meter, 'the answer has no apower'],
+    [
+      'Shelly asked for more',
+      recorded.shellyWithoutMeter,
+      at('/rpc/EM.GetStatus?id=0', 'apower'),
+      'No handler for EM.GetStatus',
+    ],
+  ])('a %s without a meter says so', async (_plug, answers, meter, text) => {
+    await startRecorded(answers);
+    expect((await failureOf(driverOf({ meter }).meter(never))).message).toContain(text);
+  });
 });
 
 describe('headers, bodies and credentials', () => {

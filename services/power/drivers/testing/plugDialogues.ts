@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
 /**
- * What smart plugs say, whole: status, headers and body of every answer that the http driver meets. Provenance: none
- * of it was recorded from a device. Fields, their order and their types are those that the vendors document, headers
- * and challenges those that users report; figures that a real plug would measure are made up.
+ * What smart plugs say, whole: status, headers and body of every answer that the http driver meets. Provenance: not
+ * recorded from a device (what was, in parts, is in recordedPlugs.ts). Fields, their order and their types are those
+ * that the vendors document, headers and challenges those that users report; figures that a real plug would measure
+ * are made up.
  *
  * - Shelly, first generation: shelly-api-docs.shelly.cloud/gen1, "Shelly Plug/PlugS" (/relay/0, /meter/0), and its
  *   "restrict login" by basic authentication.
