@@ -58,6 +58,8 @@ interface Traits {
   readonly provided: Provided;
   /** What is on its way, and how often that comes to nothing. */
   readonly onItsWay: OnItsWay;
+  readonly ready: number;
+  readonly allReadyUnhealthy: boolean;
 }
 
 function traitsOf(servers: readonly Prospect[]): Traits {
@@ -67,6 +69,8 @@ function traitsOf(servers: readonly Prospect[]): Traits {
   let readyServers = 0;
   let waking = 0;
   let wakingRps = 0;
+  let ready = 0;
+  let readyUnhealthy = 0;
   for (const server of servers) {
     const { setupTimeMs, breakEvenMs, takesRequests, capacityRps, lifecycle, isAwake, counts } = server;
     horizonMs = Math.max(horizonMs, setupTimeMs);
@@ -74,6 +78,10 @@ function traitsOf(servers: readonly Prospect[]): Traits {
     if (lifecycle === 'waking' && isAwake && counts) {
       waking += 1;
       wakingRps += capacityRps;
+    }
+    if (lifecycle === 'ready') {
+      ready += 1;
+      if (server.isUnhealthy) readyUnhealthy += 1;
     }
     if (!takesRequests) continue;
     readyRps += capacityRps;
@@ -85,7 +93,8 @@ function traitsOf(servers: readonly Prospect[]): Traits {
     wakingRps: waking === 0 ? 0 : wakingRps / waking,
     failureShare: waking === 0 ? 0 : failureShare(recordsOf(servers)),
   };
-  return { horizonMs, breakEvenMs: longestBreakEvenMs, provided, onItsWay };
+  const allReadyUnhealthy = ready > 0 && readyUnhealthy === ready;
+  return { horizonMs, breakEvenMs: longestBreakEvenMs, provided, onItsWay, ready, allReadyUnhealthy };
 }
 
 function* recordsOf(servers: readonly Prospect[]) {
@@ -109,7 +118,8 @@ export function decideCapacity(
   const pool = fleet.config?.pools[poolName];
   if (!fleet.config || !pool) return undefined;
   const { all: servers, inOrderOfCost: order } = candidatesOf(fleet, poolName, nowMs);
-  const { horizonMs, breakEvenMs: breakEven, provided, onItsWay } = traitsOf(servers);
+  const traits = traitsOf(servers);
+  const { horizonMs, breakEvenMs: breakEven, provided, onItsWay } = traits;
   const settings = settingsOf(fleet.config, pool, horizonMs);
   demand.advance(nowMs, settings, provided);
   const seen = demand.demand(nowMs, settings);
@@ -123,13 +133,13 @@ export function decideCapacity(
   const minimum = Math.max(floor, needs.somebody ? 1 : 0);
   const needed = pick(order, { minimum, rps: needs.wakeRps * withHeadroom });
   const kept = pick(order, { minimum, rps: needs.keepRps * withHeadroom }, ({ isAwake }) => isAwake);
-  const keepReason = reasonToKeepAll(fleet, poolName, servers, seen, breakEven);
+  const keepReason = reasonToKeepAll(fleet, poolName, traits, seen);
   // A machine that draws as much asleep as idle is left on.
   const stays = (server: Prospect) =>
     server.isAwake &&
     !server.isCordoned &&
     (keepReason !== undefined || !Number.isFinite(server.breakEvenMs));
-  const selection = createSelection();
+  const selection = createSelection(servers.length);
   selection.add(needed);
   selection.add(kept);
   selection.add(servers.filter(stays));
@@ -148,7 +158,7 @@ export function decideCapacity(
     neededServers: needed.length,
     keptServers: kept.length,
     capacityRps: round(capacityOf(target)),
-    countedServers: servers.filter(({ lifecycle }) => lifecycle === 'ready').length,
+    countedServers: traits.ready,
     floor,
     spareServers: pool.spareServers,
     headroom: pool.planner.headroom,
@@ -156,7 +166,7 @@ export function decideCapacity(
   };
   return {
     pool: poolName,
-    target: target.map(({ name }) => name).sort(),
+    target: selection.names(),
     inputs,
     forecastRps: round(needs.wakeRps),
     validForMs: pool.planner.leaseMs,
@@ -208,17 +218,15 @@ function needsOf(
 function reasonToKeepAll(
   fleet: Fleet,
   poolName: string,
-  servers: readonly Prospect[],
+  { breakEvenMs: windowMs, allReadyUnhealthy }: Traits,
   demand: Demand,
-  windowMs: number,
 ): string | undefined {
   if (fleet.pools[poolName]?.paused) return 'the planner is paused';
   if (demand.liveProxies === 0) return 'no proxy reports its load';
   if (demand.observedForMs < windowMs) {
     return `the load is known for ${seconds(demand.observedForMs)} of the ${seconds(windowMs)} that a sleep asks for`;
   }
-  const ready = servers.filter(({ lifecycle }) => lifecycle === 'ready');
-  if (ready.length > 0 && ready.every(({ isUnhealthy }) => isUnhealthy)) {
+  if (allReadyUnhealthy) {
     return 'every ready server is unhealthy, as it would look to a prober whose network is dead';
   }
   return undefined;

@@ -77,8 +77,9 @@ function prospectOf(server: ServerView, place: number, nowMs: number): Prospect 
 interface Known {
   readonly state: ServerState;
   readonly prospect: Prospect;
-  /** It stays as it is until the state changes: no wake that grows overdue, no quarantine or order that ends. */
-  readonly isTimeless: boolean;
+  /** While the state stays, so does the prospect, from here up to `untilMs` (epoch ms). */
+  readonly fromMs: number;
+  readonly untilMs: number;
 }
 
 /** The servers of a pool, as a decision goes over them. */
@@ -92,8 +93,8 @@ export interface Candidates {
 /** What was made of a pool last: most servers do not change from one decision to the next. */
 interface PoolMemory {
   readonly known: (Known | undefined)[];
-  /** Places in `known` in the order of their cost: nearly sorted already when the next decision is due. */
-  order: number[];
+  /** Those that may not be chosen too. */
+  order: readonly Prospect[];
   candidates: Candidates;
 }
 
@@ -109,43 +110,74 @@ function memoryOf(config: FleetConfig, poolName: string): PoolMemory {
 
 /** The servers of a pool as the planner sees them. None for an unknown pool. Pure, but for what it remembers. */
 export function candidatesOf(fleet: Fleet, poolName: string, nowMs: number): Candidates {
-  const { config } = fleet;
+  const { config, servers } = fleet;
   const pool = config?.pools[poolName];
   if (!config || !pool) return { all: [], inOrderOfCost: [] };
   const memory = memoryOf(config, poolName);
   const { known } = memory;
-  let hasChanged = false;
-  for (const [index, name] of membersOf(config, poolName).entries()) {
-    const state = fleet.servers[name];
-    const last = known[index];
-    if (last?.state === state && (!last || last.isTimeless)) continue;
-    hasChanged = true;
+  const members = membersOf(config, poolName);
+  const changed: number[] = [];
+  for (let place = 0; place < members.length; place += 1) {
+    const name = members[place] ?? '';
+    const state = servers[name];
+    const last = known[place];
+    if (last ? last.state === state && nowMs >= last.fromMs && nowMs < last.untilMs : !state) continue;
+    changed.push(place);
     const serverConfig = config.servers[name];
-    if (!state || !serverConfig) known[index] = undefined;
-    else {
-      const isTimeless = state.lifecycle !== 'waking' && !state.quarantinedUntilMs && !state.order;
-      known[index] = {
-        state,
-        prospect: prospectOf({ state, config: serverConfig, pool }, index, nowMs),
-        isTimeless,
-      };
-    }
+    known[place] =
+      state && serverConfig ? knownOf({ state, config: serverConfig, pool }, place, nowMs) : undefined;
   }
-  if (hasChanged) memory.candidates = sorted(memory);
+  if (changed.length > 0) reorder(memory, changed);
   return memory.candidates;
 }
 
-function sorted(memory: PoolMemory): Candidates {
-  const { known } = memory;
-  if (memory.order.length !== known.length) memory.order = Array.from(known.keys());
-  const costAt = (index: number) => known[index]?.prospect.cost ?? Number.MAX_VALUE;
-  memory.order.sort((a, b) => costAt(a) - costAt(b) || a - b);
-  const inOrderOfCost: Prospect[] = [];
-  for (const index of memory.order) {
-    const prospect = known[index]?.prospect;
-    if (prospect?.canBeChosen) inOrderOfCost.push(prospect);
+function knownOf(server: ServerView, place: number, nowMs: number): Known {
+  const { state } = server;
+  const prospect = prospectOf(server, place, nowMs);
+  const overdueAtMs =
+    state.lifecycle === 'waking' ? state.sinceMs + prospect.setupTimeMs * overdueSetupTimes : undefined;
+  let untilMs = Number.POSITIVE_INFINITY;
+  for (const endMs of [overdueAtMs, state.quarantinedUntilMs, state.order?.untilMs]) {
+    if (endMs !== undefined && endMs >= nowMs) untilMs = Math.min(untilMs, endMs);
   }
-  return { all: known.flatMap((one) => (one ? [one.prospect] : [])), inOrderOfCost };
+  return { state, prospect, fromMs: nowMs, untilMs };
+}
+
+/** Puts the changed ones where they belong among the others, which are in order already. */
+function reorder(memory: PoolMemory, changed: readonly number[]): void {
+  const { known, order: before } = memory;
+  const isChanged = new Uint8Array(known.length);
+  const fresh: Prospect[] = [];
+  for (const place of changed) {
+    isChanged[place] = 1;
+    const prospect = known[place]?.prospect;
+    if (prospect) fresh.push(prospect);
+  }
+  fresh.sort((a, b) => (isBefore(a, b) ? -1 : 1));
+  const order: Prospect[] = [];
+  const inOrderOfCost: Prospect[] = [];
+  const take = (prospect: Prospect) => {
+    order.push(prospect);
+    if (prospect.canBeChosen) inOrderOfCost.push(prospect);
+  };
+  let taken = 0;
+  for (const old of before) {
+    if (isChanged[old.place] === 1) continue;
+    for (let next = fresh[taken]; next && isBefore(next, old); next = fresh[taken]) {
+      take(next);
+      taken += 1;
+    }
+    take(old);
+  }
+  for (const next of fresh.slice(taken)) take(next);
+  const all: Prospect[] = [];
+  for (const one of known) if (one) all.push(one.prospect);
+  memory.order = order;
+  memory.candidates = { all, inOrderOfCost };
+}
+
+function isBefore(a: Prospect, b: Prospect): boolean {
+  return a.cost === b.cost ? a.place < b.place : a.cost < b.cost;
 }
 
 /** The longest of the last measured setup times, or what the config says while there is none; in ms. */
@@ -225,22 +257,30 @@ export function pick(
 /** Some of a pool's servers, each once. */
 export interface Selection {
   readonly servers: readonly Prospect[];
+  /** Theirs, in order; no sort of strings, which is slow for thousands. */
+  names(): string[];
   add(servers: Iterable<Prospect>): void;
   /** Adds the first `count` of the order that are not in it yet. */
   addFirst(order: readonly Prospect[], count: number): void;
 }
 
-export function createSelection(): Selection {
+/** @param size of the pool: an array that grows from a far end would become a slow one. */
+export function createSelection(size: number): Selection {
   const servers: Prospect[] = [];
-  const isChosen: boolean[] = [];
+  const byPlace = new Array<Prospect | undefined>(size).fill(undefined);
   const addOne = (server: Prospect): boolean => {
-    if (isChosen[server.place]) return false;
-    isChosen[server.place] = true;
+    if (byPlace[server.place]) return false;
+    byPlace[server.place] = server;
     servers.push(server);
     return true;
   };
   return {
     servers,
+    names() {
+      const names: string[] = [];
+      for (const server of byPlace) if (server) names.push(server.name);
+      return names;
+    },
     add(others) {
       for (const server of others) addOne(server);
     },
