@@ -1,16 +1,10 @@
 import type { DraftOf, FleetConfig, PoolConfig } from '../events/mod.ts';
+import { type Candidates, candidatesOf } from './candidates.ts';
 import type { Demand } from './demand.ts';
 import { type Fleet, floorOf, serversOfPool } from './fleet.ts';
 import { type DemandSettings, type PoolDemand, type Provided, wakeFactor } from './poolDemand.ts';
 import { scheduledServers } from './schedule.ts';
-import {
-  candidatesOf,
-  capacityOf,
-  createSelection,
-  expectedSetupMs,
-  type Prospect,
-  pick,
-} from './selection.ts';
+import { capacityOf, createSelection, expectedSetupMs, type Prospect, pick } from './selection.ts';
 import { failureShare, type OnItsWay, withReserve } from './wakeRecord.ts';
 
 export type CapacityDecision = DraftOf<'CapacityDecided'>['data'];
@@ -60,9 +54,24 @@ interface Traits {
   readonly onItsWay: OnItsWay;
   readonly ready: number;
   readonly allReadyUnhealthy: boolean;
+  /** Those that are awake and not cordoned. */
+  readonly awake: readonly Prospect[];
+  /** Those of them that draw as much asleep as idle. */
+  readonly awakeForGood: readonly Prospect[];
 }
 
-function traitsOf(servers: readonly Prospect[]): Traits {
+const knownTraits = new WeakMap<Candidates, Traits>();
+
+/** Looked up where the pool's servers are those of the last decision. */
+function traitsOf(candidates: Candidates): Traits {
+  const known = knownTraits.get(candidates);
+  if (known) return known;
+  const traits = traitsOfAll(candidates.all);
+  knownTraits.set(candidates, traits);
+  return traits;
+}
+
+function traitsOfAll(servers: readonly Prospect[]): Traits {
   let horizonMs = 1;
   let longestBreakEvenMs = 0;
   let readyRps = 0;
@@ -93,8 +102,17 @@ function traitsOf(servers: readonly Prospect[]): Traits {
     wakingRps: waking === 0 ? 0 : wakingRps / waking,
     failureShare: waking === 0 ? 0 : failureShare(recordsOf(servers)),
   };
-  const allReadyUnhealthy = ready > 0 && readyUnhealthy === ready;
-  return { horizonMs, breakEvenMs: longestBreakEvenMs, provided, onItsWay, ready, allReadyUnhealthy };
+  const awake = servers.filter(({ isAwake, isCordoned }) => isAwake && !isCordoned);
+  return {
+    horizonMs,
+    breakEvenMs: longestBreakEvenMs,
+    provided,
+    onItsWay,
+    ready,
+    allReadyUnhealthy: ready > 0 && readyUnhealthy === ready,
+    awake,
+    awakeForGood: awake.filter((server) => !Number.isFinite(server.breakEvenMs)),
+  };
 }
 
 function* recordsOf(servers: readonly Prospect[]) {
@@ -117,8 +135,9 @@ export function decideCapacity(
 ): CapacityDecision | undefined {
   const pool = fleet.config?.pools[poolName];
   if (!fleet.config || !pool) return undefined;
-  const { all: servers, inOrderOfCost: order } = candidatesOf(fleet, poolName, nowMs);
-  const traits = traitsOf(servers);
+  const candidates = candidatesOf(fleet, poolName, nowMs);
+  const { all: servers, inOrderOfCost: order } = candidates;
+  const traits = traitsOf(candidates);
   const { horizonMs, breakEvenMs: breakEven, provided, onItsWay } = traits;
   const settings = settingsOf(fleet.config, pool, horizonMs);
   demand.advance(nowMs, settings, provided);
@@ -134,15 +153,10 @@ export function decideCapacity(
   const needed = pick(order, { minimum, rps: needs.wakeRps * withHeadroom });
   const kept = pick(order, { minimum, rps: needs.keepRps * withHeadroom }, ({ isAwake }) => isAwake);
   const keepReason = reasonToKeepAll(fleet, poolName, traits, seen);
-  // A machine that draws as much asleep as idle is left on.
-  const stays = (server: Prospect) =>
-    server.isAwake &&
-    !server.isCordoned &&
-    (keepReason !== undefined || !Number.isFinite(server.breakEvenMs));
   const selection = createSelection(servers.length);
   selection.add(needed);
   selection.add(kept);
-  selection.add(servers.filter(stays));
+  selection.add(keepReason === undefined ? traits.awakeForGood : traits.awake);
   selection.addFirst(order, pool.spareServers);
   const target = selection.servers;
   const inputs: CapacityDecision['inputs'] = {

@@ -1,12 +1,11 @@
-import type { FleetConfig } from '../events/mod.ts';
 import { capacityRpsOf } from './capacity.ts';
 import { isInStorm } from './contradictions.ts';
 import { breakEvenMs } from './energy.ts';
-import { type Fleet, membersOf, type ServerView } from './fleet.ts';
+import type { ServerView } from './fleet.ts';
 import { orderNow } from './hand.ts';
 import { isWithdrawn } from './heartbeat.ts';
 import { takesRequests } from './routing.ts';
-import type { Lifecycle, ServerState } from './server.ts';
+import type { Lifecycle } from './server.ts';
 import { isCountedOn } from './wakeLadder.ts';
 import type { WakeRecord } from './wakeRecord.ts';
 
@@ -51,7 +50,8 @@ export interface Prospect {
   readonly wakeRecord: WakeRecord | undefined;
 }
 
-function prospectOf(server: ServerView, place: number, nowMs: number): Prospect {
+/** @param place of the server among its pool's by name. */
+export function prospectOf(server: ServerView, place: number, nowMs: number): Prospect {
   const { state, pool, config } = server;
   const setupTimeMs = expectedSetupMs(server);
   const capacityRps = capacityRpsOf(state, pool, config);
@@ -74,110 +74,19 @@ function prospectOf(server: ServerView, place: number, nowMs: number): Prospect 
   };
 }
 
-interface Known {
-  readonly state: ServerState;
-  readonly prospect: Prospect;
-  /** While the state stays, so does the prospect, from here up to `untilMs` (epoch ms). */
-  readonly fromMs: number;
-  readonly untilMs: number;
-}
-
-/** The servers of a pool, as a decision goes over them. */
-export interface Candidates {
-  /** All, in the order of their names. */
-  readonly all: readonly Prospect[];
-  /** Those that may be chosen, those first that serve most cheaply; among equals by name. */
-  readonly inOrderOfCost: readonly Prospect[];
-}
-
-/** What was made of a pool last: most servers do not change from one decision to the next. */
-interface PoolMemory {
-  readonly known: (Known | undefined)[];
-  /** Those that may not be chosen too. */
-  order: readonly Prospect[];
-  candidates: Candidates;
-}
-
-const memories = new WeakMap<FleetConfig, Map<string, PoolMemory>>();
-
-function memoryOf(config: FleetConfig, poolName: string): PoolMemory {
-  const byPool = memories.get(config) ?? new Map<string, PoolMemory>();
-  memories.set(config, byPool);
-  const memory = byPool.get(poolName) ?? { known: [], order: [], candidates: { all: [], inOrderOfCost: [] } };
-  byPool.set(poolName, memory);
-  return memory;
-}
-
-/** The servers of a pool as the planner sees them. None for an unknown pool. Pure, but for what it remembers. */
-export function candidatesOf(fleet: Fleet, poolName: string, nowMs: number): Candidates {
-  const { config, servers } = fleet;
-  const pool = config?.pools[poolName];
-  if (!config || !pool) return { all: [], inOrderOfCost: [] };
-  const memory = memoryOf(config, poolName);
-  const { known } = memory;
-  const members = membersOf(config, poolName);
-  const changed: number[] = [];
-  for (let place = 0; place < members.length; place += 1) {
-    const name = members[place] ?? '';
-    const state = servers[name];
-    const last = known[place];
-    if (last ? last.state === state && nowMs >= last.fromMs && nowMs < last.untilMs : !state) continue;
-    changed.push(place);
-    const serverConfig = config.servers[name];
-    known[place] =
-      state && serverConfig ? knownOf({ state, config: serverConfig, pool }, place, nowMs) : undefined;
-  }
-  if (changed.length > 0) reorder(memory, changed);
-  return memory.candidates;
-}
-
-function knownOf(server: ServerView, place: number, nowMs: number): Known {
-  const { state } = server;
-  const prospect = prospectOf(server, place, nowMs);
+/** Until when (epoch ms) time alone makes nothing else of it; Infinity: for good. */
+export function prospectHoldsUntilMs(
+  { state }: ServerView,
+  { setupTimeMs }: Prospect,
+  nowMs: number,
+): number {
   const overdueAtMs =
-    state.lifecycle === 'waking' ? state.sinceMs + prospect.setupTimeMs * overdueSetupTimes : undefined;
+    state.lifecycle === 'waking' ? state.sinceMs + setupTimeMs * overdueSetupTimes : undefined;
   let untilMs = Number.POSITIVE_INFINITY;
   for (const endMs of [overdueAtMs, state.quarantinedUntilMs, state.order?.untilMs]) {
     if (endMs !== undefined && endMs >= nowMs) untilMs = Math.min(untilMs, endMs);
   }
-  return { state, prospect, fromMs: nowMs, untilMs };
-}
-
-/** Puts the changed ones where they belong among the others, which are in order already. */
-function reorder(memory: PoolMemory, changed: readonly number[]): void {
-  const { known, order: before } = memory;
-  const isChanged = new Uint8Array(known.length);
-  const fresh: Prospect[] = [];
-  for (const place of changed) {
-    isChanged[place] = 1;
-    const prospect = known[place]?.prospect;
-    if (prospect) fresh.push(prospect);
-  }
-  fresh.sort((a, b) => (isBefore(a, b) ? -1 : 1));
-  const order: Prospect[] = [];
-  const inOrderOfCost: Prospect[] = [];
-  const take = (prospect: Prospect) => {
-    order.push(prospect);
-    if (prospect.canBeChosen) inOrderOfCost.push(prospect);
-  };
-  let taken = 0;
-  for (const old of before) {
-    if (isChanged[old.place] === 1) continue;
-    for (let next = fresh[taken]; next && isBefore(next, old); next = fresh[taken]) {
-      take(next);
-      taken += 1;
-    }
-    take(old);
-  }
-  for (const next of fresh.slice(taken)) take(next);
-  const all: Prospect[] = [];
-  for (const one of known) if (one) all.push(one.prospect);
-  memory.order = order;
-  memory.candidates = { all, inOrderOfCost };
-}
-
-function isBefore(a: Prospect, b: Prospect): boolean {
-  return a.cost === b.cost ? a.place < b.place : a.cost < b.cost;
+  return untilMs;
 }
 
 /** The longest of the last measured setup times, or what the config says while there is none; in ms. */

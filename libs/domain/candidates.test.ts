@@ -1,8 +1,16 @@
 import fc from 'fast-check';
+import { candidatesOf } from './candidates.ts';
 import type { Fleet } from './fleet.ts';
-import { candidatesOf, createSelection } from './selection.ts';
+import { createSelection } from './selection.ts';
 import type { ServerState } from './server.ts';
-import { fleetConfig, scriptedFleet, serverNames, startMs, withServers } from './testing/builders.ts';
+import {
+  fleetConfig,
+  readyState,
+  scriptedFleet,
+  serverNames,
+  startMs,
+  withServers,
+} from './testing/builders.ts';
 
 const config = fleetConfig({ servers: 12 });
 const names = serverNames(12);
@@ -46,6 +54,47 @@ describe('what is remembered of a pool', () => {
         }
       }),
     );
+  });
+
+  const factTypes = [
+    'ServerPoweredOn',
+    'ServerBecameHealthy',
+    'ServerBecameUnhealthy',
+    'WakeRequested',
+    'ServerPoweredOff',
+    'ServerQuarantined',
+    'SleepOrdered',
+    'ServerCordoned',
+  ] as const;
+  const happening = fc.record({ type: fc.constantFrom(...factTypes), server: fc.constantFrom(...names) });
+
+  test('follows the facts that are folded in, whether it looked at each of them or at many together', () => {
+    const scene = fc.array(fc.record({ facts: fc.array(happening), nowMs: soonMs }), { minLength: 2 });
+    fc.assert(
+      fc.property(scene, (turns) => {
+        const { fleet, fact } = scriptedFleet(structuredClone(config));
+        const later = scriptedFleet(structuredClone(config));
+        for (const { facts, nowMs } of turns) {
+          for (const { type, server } of facts) {
+            fact(type, { server }, nowMs);
+            later.fact(type, { server }, nowMs);
+          }
+          expect(candidatesOf(fleet, 'web', nowMs)).toEqual(anew(fleet, nowMs));
+        }
+        const lastMs = turns.at(-1)?.nowMs ?? startMs;
+        expect(candidatesOf(later.fleet, 'web', lastMs)).toEqual(candidatesOf(fleet, 'web', lastMs));
+      }),
+    );
+  });
+
+  test('another fleet of the same configuration is another one, and the first is still itself', () => {
+    const { fleet, fact } = scriptedFleet(structuredClone(config));
+    const awake = (of: Fleet) => candidatesOf(of, 'web', startMs).all.filter(({ isAwake }) => isAwake).length;
+    const copy = withServers(fleet, { s1: readyState, s2: readyState });
+    expect([awake(fleet), awake(copy), awake(fleet)]).toEqual([0, 2, 0]);
+    fact('ServerPoweredOn', { server: 's3' });
+    fact('ServerBecameHealthy', { server: 's3' });
+    expect([awake(fleet), awake(copy)]).toEqual([1, 2]);
   });
 
   test('a server that is gone from the history is gone', () => {
