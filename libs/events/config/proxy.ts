@@ -182,7 +182,7 @@ export const CircuitSchema = settings(
       maximum: 1_000,
       default: 5,
       description:
-        'Failures in a row (502, 503, 504, no answer, time-out) that eject a server for ejectMs; 0: never',
+        'Failures in a row (502, 503, 504, no answer, time-out) that eject a server for ejectMs; one time-out is enough when it answered nothing meanwhile; 0: never',
     }),
     maxEjectedShare: Type.Number({
       minimum: 0,
