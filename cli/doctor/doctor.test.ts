@@ -40,6 +40,12 @@ describe('the bus', () => {
     ['2.8', { ...sound, version: '2.8.4' }, 'error bus; ok FLEET'],
     ['without JetStream', { ...off, jetStreamProblem: 'not enabled' }, 'ok bus; error bus'],
     ['without a stream', { ...sound, streams: [{ name: 'FLEET' }] }, 'ok bus; error FLEET'],
+    ['of a cluster without a leader', { ...off, hasNoMajority: true }, 'ok bus; error bus'],
+    [
+      'with a stream without a majority',
+      { ...sound, streams: [{ name: 'FLEET', state: stream, trouble: 'no majority' }] },
+      'ok bus; error FLEET',
+    ],
     [
       'nearly full',
       { ...sound, streams: [{ name: 'FLEET', state: { ...stream, bytes: 9_500 } }] },

@@ -11,7 +11,7 @@ const fullShare = 0.5;
 const nearlyFullShare = 0.9;
 
 export function busFindings(where: string, facts: BusFacts, config: FleetConfig | undefined): Finding[] {
-  const { version, maxPayloadBytes, roundTripMs, streams, jetStreamProblem } = facts;
+  const { version, maxPayloadBytes, roundTripMs, streams, jetStreamProblem, hasNoMajority } = facts;
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const isOld = major < oldestVersion[0] || (major === oldestVersion[0] && minor < oldestVersion[1]);
   const reached = `nats-server ${version}, ${Math.round(roundTripMs)} ms away, messages up to ${maxPayloadBytes} bytes`;
@@ -26,14 +26,20 @@ export function busFindings(where: string, facts: BusFacts, config: FleetConfig 
             'bus',
             where,
             `JetStream can't be used: ${jetStreamProblem ?? 'it is off'}`,
-            'start nats-server with -js -sd DIRECTORY, and give this account JetStream',
+            hasNoMajority
+              ? majorityMend
+              : 'start nats-server with -js -sd DIRECTORY, and give this account JetStream',
           ),
         ]),
     ...payloadFindings(where, maxPayloadBytes, config),
   ];
 }
 
-function streamFindings({ name, state }: NonNullable<BusFacts['streams']>[number]): Finding[] {
+const majorityMend =
+  'start the nats-servers that are missing, more than half of them have to run: docs/operating.md, When the bus is lost';
+
+function streamFindings({ name, state, trouble }: NonNullable<BusFacts['streams']>[number]): Finding[] {
+  if (trouble !== undefined) return [failure('bus', name, trouble, majorityMend)];
   if (!state)
     return [failure('bus', name, 'the stream is missing', 'start a service: it creates its streams')];
   const { messages, bytes, maxBytes, replicas } = state;

@@ -155,8 +155,13 @@ export interface Bus {
   /** Answers for a server until it is stopped, also after the bus went away and returned. */
   answer(server: string, answerer: Answerer): Promise<{ stop(): Promise<void> }>;
 
-  /** Epoch milliseconds since when the bus has been unreachable; undefined while it is connected. */
+  /**
+   * Epoch milliseconds since when the bus has been lost: unreachable, or reached and not able to store (a cluster
+   * without a majority, a broken store); undefined while it can be used.
+   */
   readonly lostSinceMs: number | undefined;
+  /** Why it is lost, in words, where the bus can tell. */
+  readonly lostWhy?: string | undefined;
 
   /** Stops all subscriptions and waits for what is being published, bounded by `timeoutMs` (default 2,000). */
   close(timeoutMs?: number): Promise<void>;

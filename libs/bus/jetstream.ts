@@ -151,6 +151,9 @@ function createBus(link: Link, options: JetStreamBusOptions): Bus {
     get lostSinceMs() {
       return link.lostSinceMs;
     },
+    get lostWhy() {
+      return link.lostWhy;
+    },
     async close(timeoutMs = 2_000) {
       if (closed) return;
       closed = true;

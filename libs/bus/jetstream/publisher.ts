@@ -101,11 +101,13 @@ async function tryOnce(link: Link, attempts: Attempts): Promise<PublishAck> {
         ...(expected === undefined ? {} : { expect: { lastSubjectSequence: expected } }),
       }),
     );
+    link.stored(attempts.stream);
     return { sequence: ack.seq, duplicate: ack.duplicate };
   } catch (error) {
     if (isRefusal(error)) throw new BusRefusedError(event.subject, { cause: error });
     if (!hasApiCode(error, ...staleCodes)) {
       attempts.unknownSinceMs ??= triedMs;
+      if (link.isUp && !isFinal(error)) link.unstored(attempts.stream, error);
       throw error;
     }
     // After a try without an answer, the later event may be our own.
