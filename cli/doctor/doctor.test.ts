@@ -25,7 +25,7 @@ const dayMs = 86_400_000;
 const levelsOf = (findings: readonly Finding[]) => findings.map(({ level, about }) => `${level} ${about}`);
 
 describe('the bus', () => {
-  const stream = { messages: 7, bytes: 1_000, maxBytes: 10_000, replicas: 1 };
+  const stream = { messages: 7, bytes: 1_000, maxBytes: 10_000, replicas: 1, missing: 0 };
   const sound: BusFacts = {
     version: '2.10.18',
     maxPayloadBytes: 1_048_576,
@@ -44,6 +44,11 @@ describe('the bus', () => {
     [
       'with a stream without a majority',
       { ...sound, streams: [{ name: 'FLEET', state: stream, trouble: 'no majority' }] },
+      'ok bus; error FLEET',
+    ],
+    [
+      'with a hole in its history',
+      { ...sound, streams: [{ name: 'FLEET', state: { ...stream, missing: 3 } }] },
       'ok bus; error FLEET',
     ],
     [

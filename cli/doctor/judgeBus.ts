@@ -38,14 +38,27 @@ export function busFindings(where: string, facts: BusFacts, config: FleetConfig 
 const majorityMend =
   'start the nats-servers that are missing, more than half of them have to run: docs/operating.md, When the bus is lost';
 
-function streamFindings({ name, state, trouble }: NonNullable<BusFacts['streams']>[number]): Finding[] {
+const damageMend =
+  'the disk; then a copy of the store, or nemuri configure: docs/operating.md, A damaged store';
+
+function streamFindings({
+  name,
+  state,
+  trouble,
+  damage,
+}: NonNullable<BusFacts['streams']>[number]): Finding[] {
   if (trouble !== undefined) return [failure('bus', name, trouble, majorityMend)];
+  if (damage !== undefined) return [failure('bus', name, damage, damageMend)];
   if (!state)
     return [failure('bus', name, 'the stream is missing', 'start a service: it creates its streams')];
-  const { messages, bytes, maxBytes, replicas } = state;
+  const { messages, bytes, maxBytes, replicas, missing } = state;
   const copies = replicas === 1 ? '1 copy' : `${replicas} copies`;
   const mebibytes = (bytes / 1_048_576).toFixed(1);
   const found = `${messages} events, ${mebibytes} MiB, ${copies}`;
+  if (missing > 0 && name === 'FLEET')
+    return [
+      failure('bus', name, `${missing} events are gone: nats-server could not read its files`, damageMend),
+    ];
   if (maxBytes > 0 && bytes > nearlyFullShare * maxBytes && name === 'FLEET') {
     const full = `${Math.round((bytes / maxBytes) * 100)} % of its limit is used; then the oldest history goes`;
     return [warning('bus', name, full, `nats stream edit ${name} --max-bytes=…`)];

@@ -1,10 +1,10 @@
-import { JetStreamApiCodes, jetstream, jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
+import { JetStreamApiCodes, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type StreamName, streams } from '../../events/mod.ts';
 import { loginOf } from './credentials.ts';
 import type { BusLogin } from './options.ts';
-import { isLeaderless, storeTrouble, troubleOf } from './pulse.ts';
+import { damageOf, isLeaderless, storeTrouble, troubleOf } from './pulse.ts';
 import { hasApiCode, snapshotBucket } from './streams.ts';
 
 export interface StreamFacts {
@@ -16,9 +16,13 @@ export interface StreamFacts {
     /** -1: no limit. */
     readonly maxBytes: number;
     readonly replicas: number;
+    /** Between the first and the last that are kept, so many are not: their files were damaged. */
+    readonly missing: number;
   };
   /** Why it can't store now, or can't be looked at. */
   readonly trouble?: string;
+  /** Why what it stored can't be read. */
+  readonly damage?: string;
 }
 
 /** What a nats-server says of itself, and of our streams on it. */
@@ -75,17 +79,25 @@ async function inspectStreams(connection: NatsConnection, timeout: number): Prom
   await manager.getAccountInfo();
   const found: StreamFacts[] = [];
   for (const name of Object.keys(streams) as StreamName[]) {
-    found.push(await manager.streams.info(name).then(factsOf, (error) => withoutFacts(name, error)));
+    found.push(await lookAt(manager, name).catch((error) => withoutFacts(name, error)));
   }
   return found;
 }
 
-function factsOf(info: StreamInfo): StreamFacts {
-  const { messages, bytes } = info.state;
-  const { name, max_bytes: maxBytes, num_replicas: replicas } = info.config;
+async function lookAt(manager: JetStreamManager, stream: StreamName): Promise<StreamFacts> {
+  const info = await manager.streams.info(stream);
+  const { messages, bytes, first_seq: first, last_seq: last } = info.state;
+  const missing = messages === 0 ? 0 : Math.max(0, last - first + 1 - messages);
+  const { max_bytes: maxBytes, num_replicas: replicas } = info.config;
   const trouble = storeTrouble(info);
-  const state = { messages, bytes, maxBytes, replicas };
-  return { name: name as StreamName, state, ...(trouble === undefined ? {} : { trouble }) };
+  const damage = await damageOf(manager, info);
+  const state = { messages, bytes, maxBytes, replicas, missing };
+  return {
+    name: stream,
+    state,
+    ...(trouble === undefined ? {} : { trouble }),
+    ...(damage === undefined ? {} : { damage }),
+  };
 }
 
 /** One that is missing is only named. */

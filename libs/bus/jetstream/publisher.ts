@@ -112,9 +112,16 @@ async function tryOnce(link: Link, attempts: Attempts): Promise<PublishAck> {
     }
     // After a try without an answer, the later event may be our own.
     const own = attempts.unknownSinceMs === undefined ? undefined : await findOwn(link, session, attempts);
-    if (own === undefined) throw new StaleWriterError(event.subject, expected ?? 0, { cause: error });
+    if (own === undefined)
+      throw new StaleWriterError(event.subject, expected ?? 0, lastSequenceOf(error), { cause: error });
     return { sequence: own, duplicate: true };
   }
+}
+
+/** "wrong last sequence: 7" */
+function lastSequenceOf(error: unknown): number | undefined {
+  const [, text] = /: (\d+)$/.exec(messageOf(error)) ?? [];
+  return text === undefined ? undefined : Number(text);
 }
 
 function finite(valueMs: number): number | undefined {

@@ -32,9 +32,28 @@ export function storeTrouble({ config, cluster }: StreamInfo): string | undefine
 /** Resolves when every stream can store. @throws Error saying why not; TimeoutError and others of the client. */
 export async function checkStreams(manager: JetStreamManager): Promise<void> {
   const names = Object.keys(streams) as StreamName[];
-  const infos = await Promise.all(names.map((name) => manager.streams.info(name)));
-  const troubles = infos.flatMap((info) => storeTrouble(info) ?? []);
-  if (troubles.length > 0) throw new Error(troubles.join('; '));
+  const troubles = await Promise.all(
+    names.map(async (name) => {
+      const info = await manager.streams.info(name);
+      return storeTrouble(info) ?? (await damageOf(manager, info));
+    }),
+  );
+  const found = troubles.filter((trouble) => trouble !== undefined);
+  if (found.length > 0) throw new Error(found.join('; '));
+}
+
+/**
+ * Why a stream can't be read at its end; undefined: it can. After bytes of a stream's last file were changed
+ * nats-server 2.9 cuts it off there, goes on to acknowledge what is published, and never gives it back.
+ */
+export async function damageOf(
+  manager: JetStreamManager,
+  { config, state }: StreamInfo,
+): Promise<string | undefined> {
+  const { messages, first_seq: first, last_seq: last } = state;
+  if (messages === 0 || messages > last - first) return undefined;
+  if (await manager.streams.getMessage(config.name, { seq: last })) return undefined;
+  return `${config.name} does not give back what it stored (event ${last}): its files are damaged`;
 }
 
 /** What an unanswered or refused request to JetStream says of the bus, in words for an operator. */
