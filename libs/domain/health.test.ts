@@ -1,4 +1,13 @@
-import { answerCounts, carriedCount, countProbe, factOfProbes, noProbes, probeDelayMs, probePurpose, proofOfSleep } from './health.ts';
+import {
+  answerCounts,
+  carriedCount,
+  countProbe,
+  factOfProbes,
+  noProbes,
+  probeDelayMs,
+  probePurpose,
+  proofOfSleep,
+} from './health.ts';
 import { newServer, type ServerState } from './server.ts';
 import { asleepState, fleetConfig, readyState, scriptedFleet, startMs, viewOf } from './testing/builders.ts';
 
