@@ -39,6 +39,8 @@ export interface SoakOptions {
   readonly workers?: number;
   /** Of each server; default 64. */
   readonly maxInFlight?: number;
+  /** Of the pool, beside or in place of the soak's. */
+  readonly pool?: object;
   /** Of the proxy (`proxy.*`). */
   readonly proxy?: Partial<FleetConfig['proxy']>;
   /** The servers are awake from the start; default true. */
@@ -46,7 +48,14 @@ export interface SoakOptions {
 }
 
 export async function startSoakSite(options: SoakOptions): Promise<SoakSite> {
-  const { servers: count, workers = 1, awake = true, maxInFlight = 64, proxy: proxySettings = {} } = options;
+  const {
+    servers: count,
+    workers = 1,
+    awake = true,
+    maxInFlight = 64,
+    proxy: proxySettings = {},
+    pool = {},
+  } = options;
   const folder = await mkdtemp(join(tmpdir(), 'nemuri-soak-'));
   const nats = await startNatsServer({
     storeDir: folder,
@@ -60,7 +69,7 @@ export async function startSoakSite(options: SoakOptions): Promise<SoakSite> {
   const port = await freePort(host);
   await publish(bus, {
     type: 'FleetConfigured',
-    data: { config: configOf(ports, maxInFlight, proxySettings), origin: 'soak' },
+    data: { config: configOf(ports, maxInFlight, proxySettings, pool), origin: 'soak' },
   });
   const proxy = supervise({
     name: 'proxy',
@@ -149,14 +158,14 @@ async function publish(bus: Bus, draft: EventDraft): Promise<void> {
   await bus.publish(draft);
 }
 
-function configOf(ports: ReadonlyMap<string, number>, maxInFlight: number, proxy: object) {
+function configOf(ports: ReadonlyMap<string, number>, maxInFlight: number, proxy: object, pool: object) {
   const servers = Object.fromEntries(
     [...ports].map(([server, port]) => [
       server,
       { pool: 'web', url: `http://${host}:${port}`, capacityRps: 300, maxInFlight },
     ]),
   );
-  const pools = { web: { minServers: 0, drainTimeoutMs, balancing: { slowStartMs: 1_000 } } };
+  const pools = { web: { minServers: 0, drainTimeoutMs, balancing: { slowStartMs: 1_000 }, ...pool } };
   const result = parseConfig(JSON.stringify({ version: 1, pools, servers, proxy }), { file: 'soak' });
   if (!result.ok) throw new Error(`the soak's configuration: ${JSON.stringify(result.problems)}`);
   return result.config;

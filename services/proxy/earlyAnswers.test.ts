@@ -2,14 +2,15 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Agent, request as startRequest } from 'node:http';
-import { connect as connectHttp2 } from 'node:http2';
-import { connect, type Socket } from 'node:net';
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { WebSocket } from 'ws';
 import { freePort } from '../../libs/runtime/freePort.ts';
+import { renderPrometheus } from '../../libs/runtime/metrics.ts';
 import { describeWith } from '../power/drivers/testing/peers.ts';
 import { createCertificates } from './testing/certificate.ts';
 import { configOf, createSite, type Site } from './testing/site.ts';
@@ -254,6 +255,25 @@ test('a keep-alive client under load: each request gets its own answer, whatever
   agent.destroy();
   expect(told).toEqual(turns.map((turn) => kinds[turn % kinds.length]?.[2]));
 }, 30_000);
+
+test.each(['http1', 'http2'])(
+  'a client that stops sending gets 408, and its server is not blamed (%s)',
+  async (protocol) => {
+    const plain = await site.origin((request) => request.resume());
+    const http2 = createHttp2Server((request) => request.resume());
+    http2.listen(0, '127.0.0.1');
+    await once(http2, 'listening');
+    const port = protocol === 'http1' ? plain : (http2.address() as AddressInfo).port;
+    const forwarding = { responseTimeoutMs: 100, protocol };
+    await site.start(configOf([port], { forwarding, circuit: { ejectAfterFailures: 1 } }));
+    await site.ready('s1');
+    const answer = await site.talk(`${chunked}5\r\nhello\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+    const lines = renderPrometheus(site.proxy?.metrics?.() ?? []).split('\n');
+    expect(lines.filter((line) => /^nemuri_server_errors_total.* [1-9]/.test(line))).toEqual([]);
+    http2.close();
+  },
+);
 
 describe('over HTTP/2', () => {
   const certificates = createCertificates();
