@@ -141,10 +141,11 @@ describe('on the running demo', () => {
     expect(await focused()).toBe('server-2');
   });
 
-  test('cordons a server with a reason, and the history says who', async () => {
+  test('cordons a server for a time with a reason, and tile and history say who and until when', async () => {
     await page.locator('.tile[data-server="server-1"]').click();
     await page.locator('#sheet button', { hasText: /^Cordon$/ }).click();
     const ask = page.locator('#ask');
+    await ask.getByLabel('For how long').selectOption({ label: '8 hours' });
     await ask.getByLabel('Why').fill('new disk');
     await ask.getByLabel('Your name').fill('Aiko');
     expect(await namelessControls(page)).toEqual([]);
@@ -154,7 +155,12 @@ describe('on the running demo', () => {
     await page.locator('.tile[data-server="server-1"] .flags', { hasText: 'cordoned' }).waitFor();
     const line = page.locator('.event', { hasText: 'ServerCordoned' }).first();
     expect(await line.textContent()).toMatch(/Aiko.*new disk/);
-    expect(demo.view.fleet.servers['server-1']?.cordoned).toBe(true);
+    const why = page.locator('.tile[data-server="server-1"] .why', {
+      hasText: /Aiko cordoned it until .*: new disk/,
+    });
+    await why.waitFor();
+    const { cordoned, cordon } = demo.view.fleet.servers['server-1'] ?? {};
+    expect([cordoned, Math.round(((cordon?.untilMs ?? 0) - Date.now()) / 3_600_000)]).toEqual([true, 8]);
   });
 
   test('slides back to where nothing was cordoned, and to now', async () => {
