@@ -28,6 +28,10 @@ const { energy, money, span } = require('./public/format.js') as {
   span(ms: number): string;
 };
 
+const { yamlOf } = require('./public/whatif.js') as {
+  yamlOf(pool: string, tried: Record<string, number>): string;
+};
+
 afterEach(() => setLanguage('en'));
 
 describe('words', () => {
@@ -81,6 +85,12 @@ describe('formats', () => {
     setLanguage('ja');
     expect(money(1_250, 'JPY')).toMatch(/1,250/);
   });
+});
+
+test('settings that were tried are written as they stand in the file', () => {
+  const tried = { minServers: 2, 'planner.risk': 0.01, 'planner.headroom': 0.2 };
+  const yaml = 'pools:\n  web:\n    minServers: 2\n    planner:\n      risk: 0.01\n      headroom: 0.2';
+  expect(yamlOf('web', tried)).toBe(yaml);
 });
 
 describe('the store', () => {

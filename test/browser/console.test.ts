@@ -11,6 +11,7 @@ import { fleetConfig } from '../../libs/domain/testing/builders.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import { type Stack, startStack } from '../../libs/runtime/stack.ts';
 import { crowdRound, wakeCrowd } from '../../services/console/testing/crowd.ts';
+import { recordLoad } from '../../services/console/testing/pastLoad.ts';
 import { openStage, type Stage } from '../../services/console/testing/stage.ts';
 import { startChromium } from './chromium.ts';
 
@@ -270,6 +271,50 @@ describe('on a pool that sleeps', () => {
     expect(await namelessControls(page)).toEqual([]);
     await page.close();
   }, 60_000);
+});
+
+describe('on a recorded load', () => {
+  const energy = { offWatts: 5, idleWatts: 100, busyWatts: 200, setupWatts: 200, setupTimeMs: 20_000 };
+  let stage: Stage;
+  let page: Page;
+
+  beforeAll(async () => {
+    stage = await openStage({}, fleetConfig({ servers: 3, server: { capacityRps: 50, energy } }));
+    page = await browser.newPage({ locale: 'en-US' });
+  }, 60_000);
+  afterAll(async () => {
+    await page?.close();
+    await stage?.close();
+  });
+
+  test('tries a changed setting beside the present one, by keyboard, and says how to apply it', async () => {
+    await page.goto(stage.address);
+    await page.locator('#poolActions button', { hasText: 'What if…' }).press('Enter');
+    const sheet = page.locator('#sheet');
+    const field = sheet.getByLabel('Servers always awake');
+    await field.fill('3');
+    await field.press('Enter');
+    await sheet.locator('.problem', { hasText: 'no load of pool web was recorded' }).waitFor();
+
+    await recordLoad(stage);
+    await field.press('Enter');
+    await sheet.getByRole('button', { name: 'Cancel' }).press('Enter');
+    await sheet.getByRole('status').filter({ hasText: 'Called off.' }).waitFor();
+    await field.press('Enter');
+    await sheet.getByRole('status').filter({ hasText: 'Worked out on' }).waitFor();
+    const wakes = await sheet.locator('tr', { hasText: 'Wakes' }).locator('td').allTextContents();
+    expect([wakes[0], Number(wakes[1]), wakes[2]]).toEqual(['0', expect.any(Number), '0']);
+    expect(Number(wakes[1])).toBeGreaterThan(0);
+    expect(await sheet.locator('pre').textContent()).toBe('pools:\n  web:\n    minServers: 3');
+    expect(await sheet.locator('.problem').textContent()).toBe('');
+    expect(await namelessControls(page)).toEqual([]);
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      expect(await faintTexts(page)).toEqual([]);
+    }
+    await page.keyboard.press('Escape');
+    await sheet.waitFor({ state: 'hidden' });
+  }, 30_000);
 });
 
 describe('on 600 servers', () => {
