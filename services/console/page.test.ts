@@ -11,10 +11,11 @@ const { dictionary, setLanguage, t } = require('./public/words.js') as {
   setLanguage(language: 'en' | 'ja'): void;
   t(key: string, values?: object): string;
 };
-const { emptyState, fold, columns, lastOf, tilesOf } = require('./public/store.js') as {
+const { emptyState, fold, columns, hourColumns, lastOf, tilesOf } = require('./public/store.js') as {
   emptyState(): State;
   fold(state: State, frame: object, isWhole: boolean, nowMs: number): State;
   columns(state: State, pool: string, fromSecond: number): Record<string, (number | null)[]>;
+  hourColumns(pools: object, pool: string): Record<string, (number | null)[]>;
   lastOf(seconds: number[], values: (number | null)[], until: number): number | null;
   tilesOf(state: State, pool: string): Tile[];
 };
@@ -144,5 +145,21 @@ describe('the store', () => {
     expect(all).toMatchObject({ seconds: [999, 1_000], load: [11, 3], watts: [100, null], p50: [7, null] });
     expect(columns(state, 'web', 0).load).toEqual([10]);
     expect(lastOf(all.seconds as number[], all.watts ?? [], 1_000)).toBe(100);
+  });
+
+  test('hours are held to their end, added up over pools, and a missing one is a gap', () => {
+    const web = [
+      [0, 1, 100, 200],
+      [3_600, 2, 110, 210],
+      [10_800, 3, null, null],
+    ];
+    const api = [[3_600, 5, 10, 20]];
+    expect(hourColumns({ web, api }, '')).toEqual({
+      seconds: [0, 3_600, 7_199, 7_200, 10_800, 14_399],
+      load: [1, 7, 7, null, 3, 3],
+      watts: [100, 120, 120, null, null, null],
+      alwaysOn: [200, 230, 230, null, null, null],
+    });
+    expect(hourColumns({ web, api }, 'api').seconds).toEqual([3_600, 7_199]);
   });
 });

@@ -11,7 +11,7 @@ import { fleetConfig } from '../../libs/domain/testing/builders.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import { type Stack, startStack } from '../../libs/runtime/stack.ts';
 import { crowdRound, wakeCrowd } from '../../services/console/testing/crowd.ts';
-import { recordLoad } from '../../services/console/testing/pastLoad.ts';
+import { recordHours, recordLoad } from '../../services/console/testing/pastLoad.ts';
 import { openStage, type Stage } from '../../services/console/testing/stage.ts';
 import { startChromium } from './chromium.ts';
 
@@ -315,6 +315,45 @@ describe('on a recorded load', () => {
     await page.keyboard.press('Escape');
     await sheet.waitFor({ state: 'hidden' });
   }, 30_000);
+});
+
+describe('on a month of the ledger', () => {
+  test('shows load and power of a day, a week and a month by the hour, and the quarter of an hour again', async () => {
+    const stage = await openStage();
+    const page = await browser.newPage({ locale: 'en-US', viewport: { width: 1_280, height: 1_400 } });
+    try {
+      await recordHours(stage, 30);
+      await page.goto(stage.address);
+      await page.locator('.tile').first().waitFor();
+      const answered = async (hours: number) => {
+        const query = `/api/hours?hours=${hours}`;
+        const answer = await fetch(`${stage.address}${query}`);
+        const { pools } = (await answer.json()) as { pools: Record<string, number[][]> };
+        return pools.web ?? [];
+      };
+      const label = (chart: string) =>
+        `document.querySelector('#${chart} .uplot').getAttribute('aria-label')`;
+      for (const [name, hours] of [
+        ['24 hours', 24],
+        ['7 days', 168],
+        ['30 days', 720],
+      ] as const) {
+        await page.getByLabel(name, { exact: true }).check();
+        const points = await answered(hours);
+        expect(points.length).toBeGreaterThanOrEqual(hours - 1);
+        const [, load, watts, alwaysOn] = (points.at(-1) ?? []).map((value) => Math.round(value));
+        await until(page, `${label('chartLoad')} === 'Load and capacity: load ${load} requests/s'`);
+        await until(page, `${label('chartPower')} === 'Power: always on ${alwaysOn} W, drawn ${watts} W'`);
+      }
+      await page.keyboard.press('ArrowRight');
+      await until(page, `${label('chartLoad')}.includes('capacity ')`);
+      expect(await namelessControls(page)).toEqual([]);
+      expect(await faintTexts(page)).toEqual([]);
+    } finally {
+      await page.close();
+      await stage.close();
+    }
+  }, 60_000);
 });
 
 describe('on 600 servers', () => {

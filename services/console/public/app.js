@@ -62,7 +62,7 @@ function draw() {
   history.draw(state.events);
   drawPools();
   drawPoolActions(pools);
-  charts ??= createCharts();
+  charts ??= createCharts({ onChange: drawSoon });
   charts.draw(state, pool, atMs);
   const ready = tiles.filter(({ lifecycle }) => lifecycle === 'ready').length;
   document.title = `${t('title', { ready: number(ready), servers: number(tiles.length) })} · Nemuri`;
