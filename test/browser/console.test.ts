@@ -11,9 +11,9 @@ import { fleetConfig } from '../../libs/domain/testing/builders.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import { type Stack, startStack } from '../../libs/runtime/stack.ts';
 import { crowdRound, wakeCrowd } from '../../services/console/testing/crowd.ts';
-import { recordHours, recordLoad } from '../../services/console/testing/pastLoad.ts';
 import { openStage, type Stage } from '../../services/console/testing/stage.ts';
 import { startChromium } from './chromium.ts';
+import { faintTexts, namelessControls, patienceMs, until } from './look.ts';
 
 /** The console's page in a real browser: on the running demo, and on 600 servers. Needs `npm run build`. */
 
@@ -24,19 +24,9 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => browser.close());
 
-const patienceMs = 20_000;
-
 /** A limit in ms on this machine; longer when others use its cores too, by how many wait for one. */
 function withinMs(limitMs: number): number {
   return limitMs * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
-}
-
-/** Resolves when the page says so. (Playwright's own waitForFunction needs what the page's security policy forbids.) */
-async function until(page: Page, condition: string): Promise<void> {
-  const deadlineMs = Date.now() + patienceMs;
-  while (!(await page.evaluate(condition))) {
-    if (Date.now() > deadlineMs) throw new Error(`never: ${condition}`);
-  }
 }
 
 /** The shortest time in ms from the call of a page until the condition holds; on a busy machine tried again. */
@@ -49,54 +39,6 @@ async function soonest(page: Page, address: string, condition: string, limitMs: 
     bestMs = Math.min(bestMs, Date.now() - startedMs);
   }
   return bestMs;
-}
-
-/** Visible controls without a name that a screen reader could say. */
-function namelessControls(page: Page): Promise<string[]> {
-  return page.evaluate(`
-    [...document.querySelectorAll('button, select, input, a[href], summary, dialog[open]')]
-      .filter((one) => one.checkVisibility())
-      .filter((one) => {
-        const by = (one.getAttribute('aria-labelledby') ?? '').split(' ').map((id) => document.getElementById(id)?.textContent ?? '').join('');
-        const labels = [...(one.labels ?? [])].map((label) => label.textContent).join('');
-        const own = one.matches('button, a, summary') ? one.textContent : '';
-        return !(one.getAttribute('aria-label') ?? '').trim() && !by.trim() && !labels.trim() && !own.trim();
-      })
-      .map((one) => one.outerHTML.slice(0, 120))`);
-}
-
-/** Text that stands out too little from what is behind it (WCAG 2.2, 1.4.3: 4.5, large text 3). */
-function faintTexts(page: Page): Promise<string[]> {
-  return page.evaluate(`(() => {
-    const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-    const rgba = (colour) => {
-      canvas.clearRect(0, 0, 1, 1);
-      canvas.fillStyle = colour;
-      canvas.fillRect(0, 0, 1, 1);
-      return [...canvas.getImageData(0, 0, 1, 1).data];
-    };
-    const light = ([r, g, b]) => {
-      const [x, y, z] = [r, g, b].map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
-      return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-    };
-    const behind = (element) => {
-      for (let one = element; one; one = one.parentElement) {
-        const colour = rgba(getComputedStyle(one).backgroundColor);
-        if (colour[3] > 250) return colour;
-      }
-      return [255, 255, 255, 255];
-    };
-    const faint = new Set();
-    for (const element of document.querySelectorAll('main *, header *, dialog[open] *')) {
-      const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-      if (!hasText || !element.checkVisibility() || element.closest(':disabled, .unseen')) continue;
-      const style = getComputedStyle(element);
-      const [a, b] = [light(rgba(style.color)), light(behind(element))].sort((x, y) => y - x);
-      const needed = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
-      if ((a + 0.05) / (b + 0.05) < needed) faint.add(element.className + ': ' + element.textContent.slice(0, 40));
-    }
-    return [...faint];
-  })()`);
 }
 
 describe('on the running demo', () => {
@@ -270,89 +212,6 @@ describe('on a pool that sleeps', () => {
     ).toEqual(expect.arrayContaining(['parked', 'released', 'first byte']));
     expect(await namelessControls(page)).toEqual([]);
     await page.close();
-  }, 60_000);
-});
-
-describe('on a recorded load', () => {
-  const energy = { offWatts: 5, idleWatts: 100, busyWatts: 200, setupWatts: 200, setupTimeMs: 20_000 };
-  let stage: Stage;
-  let page: Page;
-
-  beforeAll(async () => {
-    stage = await openStage({}, fleetConfig({ servers: 3, server: { capacityRps: 50, energy } }));
-    page = await browser.newPage({ locale: 'en-US' });
-  }, 60_000);
-  afterAll(async () => {
-    await page?.close();
-    await stage?.close();
-  });
-
-  test('tries a changed setting beside the present one, by keyboard, and says how to apply it', async () => {
-    await page.goto(stage.address);
-    await page.locator('#poolActions button', { hasText: 'What if…' }).press('Enter');
-    const sheet = page.locator('#sheet');
-    const field = sheet.getByLabel('Servers always awake');
-    await field.fill('3');
-    await field.press('Enter');
-    await sheet.locator('.problem', { hasText: 'no load of pool web was recorded' }).waitFor();
-
-    await recordLoad(stage);
-    await field.press('Enter');
-    await sheet.getByRole('button', { name: 'Cancel' }).press('Enter');
-    await sheet.getByRole('status').filter({ hasText: 'Called off.' }).waitFor();
-    await field.press('Enter');
-    await sheet.getByRole('status').filter({ hasText: 'Worked out on' }).waitFor();
-    const wakes = await sheet.locator('tr', { hasText: 'Wakes' }).locator('td').allTextContents();
-    expect([wakes[0], Number(wakes[1]), wakes[2]]).toEqual(['0', expect.any(Number), '0']);
-    expect(Number(wakes[1])).toBeGreaterThan(0);
-    expect(await sheet.locator('pre').textContent()).toBe('pools:\n  web:\n    minServers: 3');
-    expect(await sheet.locator('.problem').textContent()).toBe('');
-    expect(await namelessControls(page)).toEqual([]);
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      expect(await faintTexts(page)).toEqual([]);
-    }
-    await page.keyboard.press('Escape');
-    await sheet.waitFor({ state: 'hidden' });
-  }, 30_000);
-});
-
-describe('on a month of the ledger', () => {
-  test('shows load and power of a day, a week and a month by the hour, and the quarter of an hour again', async () => {
-    const stage = await openStage();
-    const page = await browser.newPage({ locale: 'en-US', viewport: { width: 1_280, height: 1_400 } });
-    try {
-      await recordHours(stage, 30);
-      await page.goto(stage.address);
-      await page.locator('.tile').first().waitFor();
-      const answered = async (hours: number) => {
-        const query = `/api/hours?hours=${hours}`;
-        const answer = await fetch(`${stage.address}${query}`);
-        const { pools } = (await answer.json()) as { pools: Record<string, number[][]> };
-        return pools.web ?? [];
-      };
-      const label = (chart: string) =>
-        `document.querySelector('#${chart} .uplot').getAttribute('aria-label')`;
-      for (const [name, hours] of [
-        ['24 hours', 24],
-        ['7 days', 168],
-        ['30 days', 720],
-      ] as const) {
-        await page.getByLabel(name, { exact: true }).check();
-        const points = await answered(hours);
-        expect(points.length).toBeGreaterThanOrEqual(hours - 1);
-        const [, load, watts, alwaysOn] = (points.at(-1) ?? []).map((value) => Math.round(value));
-        await until(page, `${label('chartLoad')} === 'Load and capacity: load ${load} requests/s'`);
-        await until(page, `${label('chartPower')} === 'Power: always on ${alwaysOn} W, drawn ${watts} W'`);
-      }
-      await page.keyboard.press('ArrowRight');
-      await until(page, `${label('chartLoad')}.includes('capacity ')`);
-      expect(await namelessControls(page)).toEqual([]);
-      expect(await faintTexts(page)).toEqual([]);
-    } finally {
-      await page.close();
-      await stage.close();
-    }
   }, 60_000);
 });
 
