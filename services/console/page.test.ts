@@ -23,9 +23,10 @@ interface State {
   events: { sequence: number }[];
   points: Map<string, Map<number, unknown[]>>;
 }
-const { energy, money, span } = require('./public/format.js') as {
+const { energy, money, number, span } = require('./public/format.js') as {
   energy(kwh: number | undefined): string;
   money(value: number | undefined, currency: string): string;
+  number(value: number, digits: number): string;
   span(ms: number): string;
 };
 
@@ -69,6 +70,10 @@ describe('formats', () => {
   test('energies keep three digits in the unit that fits', () => {
     expect([0.0123, 0.456, 1.5, 1_234].map(energy)).toEqual(['12.3 Wh', '456 Wh', '1.50 kWh', '1,234 kWh']);
     expect(energy(undefined)).toBe('–');
+  });
+
+  test('what is nothing when rounded has no sign', () => {
+    expect([number(-0.01, 1), number(-1.06, 1)]).toEqual(['0.0', '-1.1']);
   });
 
   test('times', () => {

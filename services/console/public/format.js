@@ -11,6 +11,8 @@ function numberFormat(digits) {
     format = new Intl.NumberFormat(language(), {
       minimumFractionDigits: digits,
       maximumFractionDigits: digits,
+      // No −0.
+      signDisplay: 'negative',
     });
     formats.set(key, format);
   }
