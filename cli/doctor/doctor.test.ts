@@ -25,7 +25,7 @@ const dayMs = 86_400_000;
 const levelsOf = (findings: readonly Finding[]) => findings.map(({ level, about }) => `${level} ${about}`);
 
 describe('the bus', () => {
-  const stream = { messages: 7, bytes: 1_000, maxBytes: 10_000, replicas: 1 };
+  const stream = { messages: 7, bytes: 1_000, maxBytes: 10_000, replicas: 1, missing: 0 };
   const sound: BusFacts = {
     version: '2.10.18',
     maxPayloadBytes: 1_048_576,
@@ -40,6 +40,17 @@ describe('the bus', () => {
     ['2.8', { ...sound, version: '2.8.4' }, 'error bus; ok FLEET'],
     ['without JetStream', { ...off, jetStreamProblem: 'not enabled' }, 'ok bus; error bus'],
     ['without a stream', { ...sound, streams: [{ name: 'FLEET' }] }, 'ok bus; error FLEET'],
+    ['of a cluster without a leader', { ...off, hasNoMajority: true }, 'ok bus; error bus'],
+    [
+      'with a stream without a majority',
+      { ...sound, streams: [{ name: 'FLEET', state: stream, trouble: 'no majority' }] },
+      'ok bus; error FLEET',
+    ],
+    [
+      'with a hole in its history',
+      { ...sound, streams: [{ name: 'FLEET', state: { ...stream, missing: 3 } }] },
+      'ok bus; error FLEET',
+    ],
     [
       'nearly full',
       { ...sound, streams: [{ name: 'FLEET', state: { ...stream, bytes: 9_500 } }] },

@@ -1,4 +1,5 @@
 import type { FleetConfig, PoolConfig, RecordedEvent, ServerConfig } from '../events/mod.ts';
+import { noteChange } from './changes.ts';
 import { cordonOf } from './hand.ts';
 import { evolveServer, newServer, type ServerState } from './server.ts';
 
@@ -79,7 +80,9 @@ export function foldInto(fleet: Fleet, event: RecordedEvent): void {
     configure(own, event.data.config, event.timeMs);
   } else if ('server' in event.data) {
     const server = lookUp(own.servers, event.data.server);
-    if (server) own.servers[server.name] = evolveServer(server, event);
+    if (!server) return;
+    own.servers[server.name] = evolveServer(server, event);
+    noteChange(own.servers, server.name);
   } else if ('pool' in event.data) {
     const pool = lookUp(own.pools, event.data.pool);
     if (pool) own.pools[pool.name] = evolvePool(pool, event);

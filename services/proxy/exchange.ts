@@ -5,7 +5,7 @@ import { accessRecordOf } from './accessRecord.ts';
 import { answerAsleep } from './answerAsleep.ts';
 import { type AttemptOutcome, attempt } from './attempt.ts';
 import { noBody, type RequestBody, readBody } from './body.ts';
-import { announcesBody, boundSilence, isGone } from './clientResponse.ts';
+import { announcesBody, boundSilence, endBodyWithAnswer, isGone } from './clientResponse.ts';
 import type { EjectionCase } from './ejection.ts';
 import type { Gate, Upstream } from './gate.ts';
 import { hashOfRequest } from './hashKey.ts';
@@ -90,6 +90,7 @@ export function carry(exchange: Exchange): void {
   const { maxBodyBytes } = gate.config.forwarding;
   if (exchange.expectsContinue && (headers.contentLength ?? 0) <= maxBodyBytes)
     exchange.response.writeContinue();
+  endBodyWithAnswer(request);
   const bodyCame = boundSilence(request, gate.config.forwarding.idleTimeoutMs);
   readBody(request, headers.contentLength, gate.config.forwarding).then(
     (body) => {
