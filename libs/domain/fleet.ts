@@ -35,7 +35,7 @@ export interface Fleet {
 }
 
 /** Counts up whenever the shape of `Fleet` changes: older snapshots are then thrown away and history is replayed. */
-export const fleetSchemaVersion = 3;
+export const fleetSchemaVersion = 4;
 
 export function initialFleet(): Fleet {
   return { sequence: 0, config: undefined, configuredAtMs: 0, servers: {}, pools: {}, lastSequences: {} };
