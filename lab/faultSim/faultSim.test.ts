@@ -46,6 +46,20 @@ test.each([11, 12, 955, 1154, 1818])('seed %i holds', async (seed) => {
   expect(violation).toBeUndefined();
 });
 
+/** What once broke a rule, and why. */
+test.each([
+  [548, 'an ejection was counted by the clock of a proxy that was nine minutes ahead'],
+  [
+    1574,
+    'a hung server that was not wanted for a moment was only ever switched off by its agent, dead with it',
+  ],
+  [1670, 'the checker took an agent that was being started for one that was left dead'],
+  [672, 'the checker counted samples of an hour that was closed when a proxy with a slow clock sent them'],
+])('seed %i holds, where %s', async (seed) => {
+  const { violation } = await runSeed({ seed });
+  expect(violation).toBeUndefined();
+});
+
 test.each(['planner', 'bus', 'all'] as const)(
   '%s away: it fails awake, and returns in peace',
   async (away) => {
