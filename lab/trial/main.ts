@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { ensureNatsServer } from '../../libs/runtime/natsServer.ts';
+import { readOptions } from '../commandLine.ts';
 import { durationSeconds, readTrace } from '../traces/trace.ts';
 import { writeWhole } from './chapter.ts';
 import { conditionsNow } from './conditions.ts';
@@ -54,14 +55,13 @@ async function writeReport({ out, json }: TrialOptions): Promise<void> {
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${reportText(report)}\n`);
 }
 
-try {
-  const options = parseTrialOptions(process.argv.slice(2));
-  if (options === 'help') process.stdout.write(trialHelp);
-  else {
-    if (!options.reportOnly) await runAll(options);
-    await writeReport(options);
+const wanted = readOptions(parseTrialOptions, trialHelp);
+if (wanted) {
+  try {
+    if (!wanted.reportOnly) await runAll(wanted);
+    await writeReport(wanted);
+  } catch (error) {
+    say(messageOf(error, 4_000));
+    process.exitCode = 1;
   }
-} catch (error) {
-  say(messageOf(error, 4_000));
-  process.exitCode = 1;
 }

@@ -166,7 +166,10 @@ function tryOn(running: Running, upstream: Upstream): void {
     setCookie: cookieFor(running, upstream),
     progress: running,
     readTimeoutMs: running.gate.config.forwarding.idleTimeoutMs,
-    onFirstByte: () => trace.event('first byte', { 'nemuri.server': upstream.name }),
+    onFirstByte() {
+      upstream.answeredAtMs = performance.now();
+      trace.event('first byte', { 'nemuri.server': upstream.name });
+    },
     onOutcome: (outcome) => onOutcome(running, upstream, outcome, performance.now() - attemptStartedMs),
   });
 }
@@ -204,8 +207,7 @@ function onOutcome(running: Running, upstream: Upstream, outcome: AttemptOutcome
   } else if (outcome.kind !== 'clientGone' && outcome.kind !== 'refused') {
     upstream.meter.totals.errors[outcome.kind] += 1;
     countEnd(upstream.meter, latencyMs, true);
-    const why = outcome.kind === 'notSent' ? 'unreachable' : 'failing';
-    eject(running, upstream, why, messageOf(outcome.error));
+    eject(running, upstream, whyEject(outcome.kind, upstream, latencyMs), messageOf(outcome.error));
   }
   gate.release(upstream);
   switch (outcome.kind) {
@@ -224,6 +226,16 @@ function onOutcome(running: Running, upstream: Upstream, outcome: AttemptOutcome
     default:
       onFailure(running, upstream, outcome);
   }
+}
+
+/**
+ * One slow page must not cost a server its place; but one that began no answer at all since it was given the request
+ * that ran out of time is hung, and each further request would wait as long.
+ */
+function whyEject(kind: AttemptOutcome['kind'], upstream: Upstream, latencyMs: number): EjectionCase['why'] {
+  if (kind === 'notSent') return 'unreachable';
+  const isSilent = kind === 'timedOut' && upstream.answeredAtMs < performance.now() - latencyMs;
+  return isSilent ? 'silent' : 'failing';
 }
 
 function eject(running: Running, upstream: Upstream, why: EjectionCase['why'], reason: string): void {

@@ -50,6 +50,8 @@ export interface Upstream {
   liftedAtMs: number | undefined;
   /** Failures in a row. */
   failures: number;
+  /** When its last answer began, by the monotonic clock, in ms. */
+  answeredAtMs: number;
   /** Answers that last (event streams, gRPC): each closes the protocol's way. */
   readonly streams: Set<() => void>;
 }
@@ -233,8 +235,9 @@ export function createGate(options: GateOptions): Gate {
       const timeMs = nowMs();
       upstream.failures += 1;
       const { ejectAfterFailures } = config.circuit;
-      const isEnough = ejectAfterFailures > 0 && upstream.failures >= ejectAfterFailures;
-      if (timeMs < upstream.ejectedUntilMs || (why === 'failing' && !isEnough)) return undefined;
+      const isEnough =
+        ejectAfterFailures > 0 && (why === 'silent' || upstream.failures >= ejectAfterFailures);
+      if (timeMs < upstream.ejectedUntilMs || (why !== 'unreachable' && !isEnough)) return undefined;
       const others = upstreams.filter((other) => other !== upstream && other.takesRequests);
       const ejected = others.filter((other) => timeMs < other.ejectedUntilMs).length;
       const untilMs = ejectedUntilMs({ why, takers: others.length + 1, ejected }, config, timeMs);
@@ -292,6 +295,7 @@ function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream
     takesRequests: false,
     ejectedUntilMs: 0,
     ejectionToldMs: 0,
+    answeredAtMs: 0,
     liftedAtMs: undefined,
     failures: 0,
     streams: new Set(),

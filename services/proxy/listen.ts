@@ -7,6 +7,7 @@ import { acceptProxied, type ProxiedRules } from './acceptProxied.ts';
 import { fieldsOf } from './clientResponse.ts';
 import type { Upstream } from './gate.ts';
 import { readHeaders, viaName } from './headers.ts';
+import { boundHttp1 } from './http1Bounds.ts';
 import { answerParseError, closeInOrder, endInOrder, type LingerBounds } from './lastWords.ts';
 import { maxHeaderBytes, trustRule } from './refusals.ts';
 import { listenBacklog, startTlsListener, type TlsSettings } from './tls.ts';
@@ -95,10 +96,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     configure(settings) {
       proxied = proxiedRules(settings);
       linger = settings;
-      server.headersTimeout = settings.headerTimeoutMs;
-      server.requestTimeout = settings.requestTimeoutMs;
-      server.keepAliveTimeout = settings.keepAliveTimeoutMs;
-      server.maxConnections = settings.maxConnections;
+      boundHttp1(server, settings);
       secure?.configure(settings);
     },
     async drain(patienceMs) {

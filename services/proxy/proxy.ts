@@ -97,7 +97,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     if (!context.telemetry.enabled) return noTrace;
     return createRequestTrace({
       method: request.method ?? 'GET',
-      path: request.url?.split('?', 1)[0] ?? '/',
+      target: request.url ?? '/',
       pool: gate.pool,
       traceparent,
       startedAtMs: nowMs(),

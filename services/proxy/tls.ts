@@ -9,6 +9,7 @@ import type { FleetConfig } from '../../libs/events/mod.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { parseListen } from '../../libs/runtime/service.ts';
 import { acceptProxied, type ProxiedRules } from './acceptProxied.ts';
+import { boundHttp1, type Http1Bounds } from './http1Bounds.ts';
 import { answerParseError, endInOrder, type LingerBounds } from './lastWords.ts';
 import { maxHeaderBytes } from './refusals.ts';
 
@@ -78,14 +79,6 @@ const maxConcurrentStreams = 250;
 /** How often Node looks for clients that are too slow. */
 const slowClientCheckMs = 1_000;
 
-/** Node's server of both protocols knows these of its HTTP/1.1 side; its types do not. */
-interface Http1Bounds {
-  connectionsCheckingInterval: number;
-  headersTimeout: number;
-  requestTimeout: number;
-  keepAliveTimeout: number;
-}
-
 interface Identity {
   readonly certificate: X509Certificate;
   readonly context: SecureContext;
@@ -120,7 +113,7 @@ export async function startTlsListener(settings: TlsSettings, handlers: TlsHandl
   });
   acceptProxied(server, handlers.proxied, handlers.onProblem);
   const sessions = new Set<ServerHttp2Session>();
-  const http1 = server as unknown as Http1Bounds;
+  const http1 = server as unknown as Http1Bounds & { connectionsCheckingInterval: number };
   http1.connectionsCheckingInterval = slowClientCheckMs;
   server.on('session', (session) => {
     sessions.add(session);
@@ -146,10 +139,7 @@ export async function startTlsListener(settings: TlsSettings, handlers: TlsHandl
   };
   return {
     configure(bounds) {
-      server.maxConnections = bounds.maxConnections;
-      http1.headersTimeout = bounds.headerTimeoutMs;
-      http1.requestTimeout = bounds.requestTimeoutMs;
-      http1.keepAliveTimeout = bounds.keepAliveTimeoutMs;
+      boundHttp1(http1, bounds);
     },
     async drain(patienceMs) {
       stop();
