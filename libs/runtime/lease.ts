@@ -157,6 +157,11 @@ export async function openLease(options: LeaseOptions): Promise<Lease> {
     stream: 'TELEMETRY',
     filter: leaseSubject(service),
     startAt: 'new',
+    // Its sequences begin over. Who leads there is told by the next word, for which a whole lease is waited.
+    onReplaced: () => {
+      if (word) word = { ...word, sequence: 0, heardMs: monotonicMs() };
+      return 'new';
+    },
     onEvent: (event) => {
       if (event.type === 'LeaseHeld') hear(event);
     },

@@ -123,6 +123,8 @@ function intentEvent(
       const { sleepId } = action.sleep;
       return { type: 'SleepCancelled', data: { ...about, sleepId, reason: action.reason } };
     }
+    case 'endCordon':
+      return { type: 'CordonExpired', data: { ...about, untilMs: action.untilMs } };
     case 'startDrill': {
       const { asleepForMs, reason } = action;
       return { type: 'DrillStarted', data: { ...about, drillId: newId(), asleepForMs, reason } };

@@ -83,9 +83,7 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     },
     onTimedOut(server) {
       upgraded.restart(server);
-      for (const gate of doors.gates.values()) {
-        for (const { name, streams } of gate.upstreams) if (name === server) for (const end of streams) end();
-      }
+      for (const { streams } of doors.upstreamsOf(server)) for (const end of streams) end();
     },
   });
 
