@@ -108,7 +108,7 @@ describe('what is remembered of a pool', () => {
 
 test('a selection has each server once and names them in order', () => {
   const { all } = candidatesOf(scriptedFleet(config).fleet, 'web', startMs);
-  const selection = createSelection(all.length);
+  const selection = createSelection(all);
   selection.add([...all].reverse().slice(0, 3));
   selection.add(all.slice(8));
   selection.addFirst(all, 2);

@@ -58,6 +58,8 @@ interface Traits {
   readonly awake: readonly Prospect[];
   /** Those of them that draw as much asleep as idle. */
   readonly awakeForGood: readonly Prospect[];
+  /** Those that are awake and may be chosen, in the order of their cost. */
+  readonly awakeInOrderOfCost: readonly Prospect[];
 }
 
 const knownTraits = new WeakMap<Candidates, Traits>();
@@ -66,12 +68,12 @@ const knownTraits = new WeakMap<Candidates, Traits>();
 function traitsOf(candidates: Candidates): Traits {
   const known = knownTraits.get(candidates);
   if (known) return known;
-  const traits = traitsOfAll(candidates.all);
+  const traits = traitsOfAll(candidates);
   knownTraits.set(candidates, traits);
   return traits;
 }
 
-function traitsOfAll(servers: readonly Prospect[]): Traits {
+function traitsOfAll({ all: servers, inOrderOfCost }: Candidates): Traits {
   let horizonMs = 1;
   let longestBreakEvenMs = 0;
   let readyRps = 0;
@@ -112,6 +114,7 @@ function traitsOfAll(servers: readonly Prospect[]): Traits {
     allReadyUnhealthy: ready > 0 && readyUnhealthy === ready,
     awake,
     awakeForGood: awake.filter((server) => !Number.isFinite(server.breakEvenMs)),
+    awakeInOrderOfCost: inOrderOfCost.filter(({ isAwake }) => isAwake),
   };
 }
 
@@ -151,9 +154,9 @@ export function decideCapacity(
   const withHeadroom = 1 + pool.planner.headroom;
   const minimum = Math.max(floor, needs.somebody ? 1 : 0);
   const needed = pick(order, { minimum, rps: needs.wakeRps * withHeadroom });
-  const kept = pick(order, { minimum, rps: needs.keepRps * withHeadroom }, ({ isAwake }) => isAwake);
+  const kept = pick(traits.awakeInOrderOfCost, { minimum, rps: needs.keepRps * withHeadroom });
   const keepReason = reasonToKeepAll(fleet, poolName, traits, seen);
-  const selection = createSelection(servers.length);
+  const selection = createSelection(servers);
   selection.add(needed);
   selection.add(kept);
   selection.add(keepReason === undefined ? traits.awakeForGood : traits.awake);

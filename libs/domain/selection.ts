@@ -140,27 +140,19 @@ export interface Need {
   readonly minimum: number;
 }
 
-/**
- * The first servers of the order that together meet the need; one that can't be counted on is taken, not counted.
- * @param isAllowed leaves out the others; default: none.
- */
-export function pick(
-  order: readonly Prospect[],
-  need: Need,
-  isAllowed: (server: Prospect) => boolean = () => true,
-): Prospect[] {
-  const chosen: Prospect[] = [];
+/** The first servers of the order that together meet the need; one that can't be counted on is taken, not counted. */
+export function pick(order: readonly Prospect[], need: Need): Prospect[] {
   let capacityRps = 0;
   let counted = 0;
+  let taken = 0;
   for (const server of order) {
     if (counted >= need.minimum && capacityRps >= need.rps) break;
-    if (!isAllowed(server)) continue;
-    chosen.push(server);
+    taken += 1;
     if (!server.counts) continue;
     counted += 1;
     capacityRps += server.capacityRps;
   }
-  return chosen;
+  return order.slice(0, taken);
 }
 
 /** Some of a pool's servers, each once. */
@@ -168,18 +160,18 @@ export interface Selection {
   readonly servers: readonly Prospect[];
   /** Theirs, in order; no sort of strings, which is slow for thousands. */
   names(): string[];
-  add(servers: Iterable<Prospect>): void;
+  add(servers: readonly Prospect[]): void;
   /** Adds the first `count` of the order that are not in it yet. */
   addFirst(order: readonly Prospect[], count: number): void;
 }
 
-/** @param size of the pool: an array that grows from a far end would become a slow one. */
-export function createSelection(size: number): Selection {
+/** @param all servers of the pool, in the order of their names. */
+export function createSelection(all: readonly Prospect[]): Selection {
   const servers: Prospect[] = [];
-  const byPlace = new Array<Prospect | undefined>(size).fill(undefined);
+  const isChosen = new Uint8Array((all.at(-1)?.place ?? -1) + 1);
   const addOne = (server: Prospect): boolean => {
-    if (byPlace[server.place]) return false;
-    byPlace[server.place] = server;
+    if (isChosen[server.place] === 1) return false;
+    isChosen[server.place] = 1;
     servers.push(server);
     return true;
   };
@@ -187,7 +179,7 @@ export function createSelection(size: number): Selection {
     servers,
     names() {
       const names: string[] = [];
-      for (const server of byPlace) if (server) names.push(server.name);
+      for (const { place, name } of all) if (isChosen[place] === 1) names.push(name);
       return names;
     },
     add(others) {

@@ -43,6 +43,8 @@ export interface SleepInProgress {
   readonly forced: boolean;
   /** The first half of a power cycle that shall mend a hung server. */
   readonly mend?: boolean;
+  /** It was not healthy when its sleep was asked for: whoever runs on it may be as dead as its service. */
+  readonly ofSick?: boolean;
   /** Who was told to switch it off, once that was tried. */
   readonly driver?: string;
   /** What each proxy says of this drain. */
@@ -187,6 +189,7 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
         attemptFailed: false,
         forced: false,
         ...(event.data.mend ? { mend: true } : {}),
+        ...(server.health === 'healthy' ? {} : { ofSick: true }),
         proxies: {},
         ...trace(event),
       };
