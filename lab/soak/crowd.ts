@@ -2,8 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { familyOf, residentKiBOf } from '../bench/processes.ts';
+import { readFlags } from '../commandLine.ts';
 import { crowdAtZero } from './crowdAtZero.ts';
 import { type SoakSite, startSoakSite } from './site.ts';
 import { visit } from './visit.ts';
@@ -24,19 +24,16 @@ Each client of the crowd is to get a whole answer: 200, or 503 with Retry-After.
 was closed because proxy.maxConnections were open, as the proxy counts them too. Exit 1: anything else, or a bound broken.
 `;
 
-const { values } = parseArgs({
-  options: {
-    clients: { type: 'string', default: '500' },
-    more: { type: 'string', default: '100000' },
-    atOnce: { type: 'string', default: '4000' },
-    minutes: { type: 'string', default: '15' },
-    growth: { type: 'string', default: '300' },
-    maxConnections: { type: 'string' },
-    webSockets: { type: 'string', default: '10000' },
-    hold: { type: 'string', default: '10' },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const values = readFlags(help, {
+  clients: { type: 'string', default: '500' },
+  more: { type: 'string', default: '100000' },
+  atOnce: { type: 'string', default: '4000' },
+  minutes: { type: 'string', default: '15' },
+  growth: { type: 'string', default: '300' },
+  maxConnections: { type: 'string' },
+  webSockets: { type: 'string', default: '10000' },
+  hold: { type: 'string', default: '10' },
+  json: { type: 'boolean', default: false },
 });
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
@@ -109,5 +106,4 @@ async function main(): Promise<void> {
   if (zero?.passed === false || webSockets?.passed === false) process.exitCode = 1;
 }
 
-if (values.help) process.stdout.write(help);
-else await main();
+await main();

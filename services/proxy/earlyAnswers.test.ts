@@ -7,6 +7,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
 import { WebSocket } from 'ws';
 import { freePort } from '../../libs/runtime/freePort.ts';
@@ -43,14 +44,20 @@ interface Told {
 
 interface Upload {
   readonly head: string;
+  /** By TLS, at this port. */
+  readonly securePort?: number;
   /** Undefined: for as long as the connection takes it. */
   readonly bytes: number | undefined;
   readonly chunked?: boolean;
 }
 
 /** A client of the old kind: reads nothing before it has sent everything, and closes when the proxy has. */
-async function sendThenRead({ head, bytes, chunked = false }: Upload): Promise<Told> {
-  const socket = connect({ port: site.port, host: '127.0.0.1', allowHalfOpen: true });
+async function sendThenRead({ head, securePort, bytes, chunked = false }: Upload): Promise<Told> {
+  const at = { port: securePort ?? site.port, host: '127.0.0.1', allowHalfOpen: true };
+  const socket =
+    securePort === undefined
+      ? connect(at)
+      : connectTls({ ...at, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] });
   sockets.push(socket);
   let error: string | undefined;
   socket.on('error', (failure: NodeJS.ErrnoException) => {
@@ -275,7 +282,7 @@ test.each(['http1', 'http2'])(
   },
 );
 
-describe('over HTTP/2', () => {
+describe('over TLS', () => {
   const certificates = createCertificates();
   let port: number;
 
@@ -288,7 +295,17 @@ describe('over HTTP/2', () => {
 
   afterEach(() => certificates.remove());
 
-  test('the client is told to send no more of a body that nobody reads', async () => {
+  test.each([
+    ['a body announced too long', 413, large],
+    ['a server that answers chunks at once', 401, chunked],
+    ['what is not HTTP', 400, 'POST / HTTP/1.1\r\nHost : a\r\n\r\n'],
+  ])('HTTP/1.1, %s: the client gets %i, whole', async (_what, status, head) => {
+    const bytes = 8 * mebibyte;
+    const told = await sendThenRead({ head, securePort: port, bytes, chunked: head === chunked });
+    expectLastAnswer(told, status);
+  });
+
+  test('HTTP/2: the client is told to send no more of a body that nobody reads', async () => {
     const session = connectHttp2(`https://127.0.0.1:${port}`, { rejectUnauthorized: false });
     const ask = async (headers: object) => {
       const stream = session.request({ ':method': 'POST', ':path': '/', ':authority': 'a', ...headers });
