@@ -198,6 +198,8 @@ describe('nemuri doctor', () => {
       },
     });
     await bus.publish(draftOf('ServerCordoned', { server: 's1' }));
+    await bus.publish(draftOf('ServerCordoned', { server: 's2', untilMs: nowMs + 3_600_000 }));
+    await bus.publish(draftOf('ServerCordoned', { server: 's4', untilMs: nowMs - 300_000 }));
     await bus.publish(draftOf('WakeRequested', { server: 's3' }));
     await bus.publish(draftOf('WakeTimedOut', { server: 's3' }));
     await bus.publish(draftOf('ServerQuarantined', { server: 's3', untilMs: nowMs + 60_000 }));
@@ -210,6 +212,8 @@ describe('nemuri doctor', () => {
         'warning pool web: the planner is paused: nothing sleeps',
         expect.stringContaining('warning pool web: minServers and spareServers together'),
         'warning s1: it is cordoned: it gets no requests',
+        'warning s2: it is cordoned for 60 min more: it gets no requests',
+        'error s4: its cordon was to end 5 min ago, and it still gets no requests',
         'warning s2: no method of it can wake or sleep it: it stays awake',
         'error s3: its wake failed: it is quarantined for 60 s more',
         'warning s4: nobody has seen it wake yet',

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { type ClientHttp2Session, connect as connectHttp2, createSecureServer } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import { createCertificates } from './testing/certificate.ts';
@@ -233,6 +233,22 @@ test('a new certificate is taken without a restart', async () => {
   expect(after.name).toBe('a.example');
 });
 
+test('a connection outlives what is announced of it: the last request within meets no close', async () => {
+  await site.start(
+    configOf([await site.origin((_request, response) => response.end('ok'))], {}, { keepAliveTimeoutMs: 1 }),
+  );
+  await site.ready('s1');
+  const socket = connect(site.port, '127.0.0.1').setEncoding('utf8');
+  const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+  socket.write(get);
+  const [head] = await once(socket, 'data');
+  const announcedMs = Number(/keep-alive: timeout=(\d+)/i.exec(head)?.[1]) * 1_000;
+  expect(announcedMs).toBe(1_000);
+  const answeredMs = performance.now();
+  await once(socket, 'end');
+  expect(performance.now() - answeredMs).toBeGreaterThan(announcedMs + 400);
+});
+
 test('an idle connection of HTTP/2 is closed in order, a quiet stream keeps it', async () => {
   let end = () => {};
   const origin = await site.origin((_request, response) => {
@@ -244,7 +260,7 @@ test('an idle connection of HTTP/2 is closed in order, a quiet stream keeps it',
     port: await freePort('127.0.0.1'),
     certificates: [await certificates.make('a')],
   };
-  await site.start(configOf([origin], {}, { keepAliveTimeoutMs: 50 }), { tls });
+  await site.start(configOf([origin], {}, { keepAliveTimeoutMs: 1 }), { tls });
   await site.ready('s1');
   const open = connectHttp2(`https://127.0.0.1:${tls.port}`, { rejectUnauthorized: false });
   session = open;
