@@ -62,6 +62,9 @@ interface Rebuilding {
   configured: RecordedEvent | undefined;
 }
 
+/** A problem of whoever counts on it at the next start, and of nobody else. */
+export const snapshotNotSaved = 'snapshot not saved';
+
 /** While a long history is read, the reading comes first: a restart in the midst of it still finds how far it came. */
 const snapshotEveryBehind = 100_000;
 
@@ -101,7 +104,7 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
     };
     saving = bus
       .saveSnapshot(name, snapshot)
-      .catch((error) => onProblem('snapshot not saved', { error: String(error) }))
+      .catch((error) => onProblem(snapshotNotSaved, { error: String(error) }))
       .finally(() => {
         saving = undefined;
       });

@@ -56,7 +56,7 @@ async function begin(bus: Bus): Promise<FakeMachines> {
     bounds: {
       reconcileIntervalMs: 50,
       busLostMs: 500,
-      maxConcurrentWakes: 1,
+      maxConcurrentWakes: 2,
       leaderLeaseMs: 2_000,
       minConfirmMs: 200,
     },

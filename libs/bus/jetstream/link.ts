@@ -65,7 +65,7 @@ interface LinkState {
   session: Session | undefined;
   connection: NatsConnection | undefined;
   closed: boolean;
-  lastReported: string;
+  readonly reported: Set<string>;
   /** Counts the connections and their losses, so that work for an earlier one is known as such. */
   epoch: number;
 }
@@ -131,8 +131,8 @@ function createState(options: JetStreamBusOptions): LinkState {
     now,
     report,
     reportOnce(problem) {
-      if (problem.message === state.lastReported) return;
-      state.lastReported = problem.message;
+      if (state.reported.has(problem.message)) return;
+      state.reported.add(problem.message);
       report(problem);
     },
     lostSinceMs: now(),
@@ -140,7 +140,7 @@ function createState(options: JetStreamBusOptions): LinkState {
     session: undefined,
     connection: undefined,
     closed: false,
-    lastReported: '',
+    reported: new Set(),
     epoch: 0,
   };
   return state;
@@ -204,7 +204,7 @@ async function prepare(state: LinkState, nc: NatsConnection, afterMs = 0): Promi
       if (state.closed || mine !== state.epoch) return;
       state.session = session;
       state.lostSinceMs = undefined;
-      state.lastReported = '';
+      state.reported.clear();
       tell(state, 'up');
       return;
     } catch (error) {

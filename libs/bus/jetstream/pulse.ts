@@ -3,7 +3,7 @@ import { TimeoutError } from '@nats-io/transport-node';
 import { type StreamName, streams } from '../../events/mod.ts';
 import { messageOf } from '../problems.ts';
 import { copySilentMs, missedPulses } from './options.ts';
-import { isNobody } from './protocol.ts';
+import { isNobody, isRefusal } from './protocol.ts';
 import { hasApiCode } from './streams.ts';
 
 /**
@@ -59,6 +59,8 @@ export async function damageOf(
 /** What an unanswered or refused request to JetStream says of the bus, in words for an operator. */
 export function troubleOf(error: unknown): string {
   if (isLeaderless(error)) return 'JetStream has no leader: a majority of the nats-servers is missing';
+  if (isRefusal(error))
+    return `our user may not make or change the streams, nemuri configure does: ${messageOf(error)}`;
   if (error instanceof TimeoutError) return 'JetStream does not answer';
   if (isNobody(error)) return 'nobody answers for JetStream or this stream';
   return messageOf(error);
