@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { readFlags } from '../commandLine.ts';
 import { runOpenLoop } from '../load/openLoop.ts';
 import {
   type FailoverSite,
@@ -15,20 +15,25 @@ import {
 } from './failoverSites.ts';
 import { type Death, deaths, type Host, type Hosts, startHosts } from './hosts.ts';
 
-/**
- * The second part of `npm run bench:health`: from the death of a server under load to the last request that was sent
- * to it, and to the wake of its replacement, beside HAProxy and nginx. The last line on stdout is the report as JSON.
- */
+const help = `The second part of npm run bench:health: from the death of a server under load to the last request that was sent to
+it, and to the wake of its replacement, beside HAProxy and nginx. Needs root (it works in network namespaces of its
+own), tcpdump, haproxy and nginx. The last line on stdout is the report as JSON.
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    rps: { type: 'string', default: '200' },
-    'interval-ms': { type: 'string', default: '1000' },
-    'watch-ms': { type: 'string', default: '8000' },
-    only: { type: 'string', default: 'nemuri,haproxy,nginx' },
-    deaths: { type: 'string', default: deaths.join(',') },
-  },
+  --rounds N       deaths of each kind for each contestant (default 5)
+  --rps N          requests a second (default 200)
+  --interval-ms N  between two probes, for all contestants (default 1000)
+  --watch-ms N     after each death (default 8000)
+  --only LIST      of nemuri, haproxy, nginx (default: all)
+  --deaths LIST    of ${deaths.join(', ')} (default: all)
+`;
+
+const values = readFlags(help, {
+  rounds: { type: 'string', default: '5' },
+  rps: { type: 'string', default: '200' },
+  'interval-ms': { type: 'string', default: '1000' },
+  'watch-ms': { type: 'string', default: '8000' },
+  only: { type: 'string', default: 'nemuri,haproxy,nginx' },
+  deaths: { type: 'string', default: deaths.join(',') },
 });
 const insideVariable = 'NEMURI_BENCH_INSIDE';
 const serving = 4;

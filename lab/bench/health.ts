@@ -1,20 +1,21 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readFlags } from '../commandLine.ts';
 
-/**
- * `npm run bench:health -- --parts probes,failover,soak --full`: what probing 2,000 servers costs, how soon a death is
- * noticed beside HAProxy and nginx, and whether belief agrees with the truth under faults by chance. Each part prints
- * its own report; the last line on stdout is all of them as one JSON object.
- */
+const help = `npm run bench:health -- [options]
 
-const { values } = parseArgs({
-  options: {
-    parts: { type: 'string', default: 'probes,failover,soak' },
-    /** 1,000 faults in the soak and 20 deaths of each kind instead of 100 and 3. */
-    full: { type: 'boolean', default: false },
-  },
+What probing 2,000 servers costs, how soon a death is noticed beside HAProxy and nginx, and whether belief agrees with
+the truth under faults by chance. Each part prints its own report on stderr; the last line on stdout is all of them as
+one JSON object. The part failover needs root, and Debian's haproxy, nginx and tcpdump.
+
+  --parts LIST  of probes, failover, soak (default: all)
+  --full        20 deaths of each kind instead of 3, and 1,000 faults in the soak instead of 100: an hour
+`;
+
+const values = readFlags(help, {
+  parts: { type: 'string', default: 'probes,failover,soak' },
+  full: { type: 'boolean', default: false },
 });
 const parts: Readonly<Record<string, readonly [script: string, args: readonly string[]]>> = {
   probes: ['probes.js', []],

@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { messageOf } from '../../libs/runtime/errors.ts';
+import { readFlags } from '../commandLine.ts';
 import { rivals } from '../simulation/rivals.ts';
 import { testBed } from '../simulation/world.ts';
 import { latenessOf } from './hindsight.ts';
@@ -43,18 +43,15 @@ const risks = [0.01, 0.001, 0.0001];
 const quickSetupSeconds = 10;
 const failingWakes = 0.05;
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    trace: { type: 'string', multiple: true },
-    late: { type: 'string' },
-    'setup-seconds': { type: 'string', default: String(testBed.setupSeconds) },
-    'wake-failure': { type: 'string', default: '0' },
-    seed: { type: 'string', default: '1' },
-    jobs: { type: 'string', default: String(availableParallelism()) },
-    plots: { type: 'string', default: 'lab/bench/plots' },
-    help: { type: 'boolean', default: false },
-  },
+const values = readFlags(help, {
+  quick: { type: 'boolean', default: false },
+  trace: { type: 'string', multiple: true },
+  late: { type: 'string' },
+  'setup-seconds': { type: 'string', default: String(testBed.setupSeconds) },
+  'wake-failure': { type: 'string', default: '0' },
+  seed: { type: 'string', default: '1' },
+  jobs: { type: 'string', default: String(availableParallelism()) },
+  plots: { type: 'string', default: 'lab/bench/plots' },
 });
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
@@ -141,10 +138,7 @@ async function onTrace(trace: string, conditions: Conditions, run: Run): Promise
   return { trace: traceName(trace), rows: done, rivals: Object.fromEntries(tuned) };
 }
 
-if (values.help) process.stdout.write(help);
-else {
-  await bench().catch((error) => {
-    say(`bench:planner: ${messageOf(error, 4_000)}`);
-    process.exitCode = 1;
-  });
-}
+await bench().catch((error) => {
+  say(`bench:planner: ${messageOf(error, 4_000)}`);
+  process.exitCode = 1;
+});

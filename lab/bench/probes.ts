@@ -5,24 +5,25 @@ import { createServer } from 'node:http';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { connectJetStreamBus } from '../../libs/bus/mod.ts';
 import { type EventOf, subjectFilters } from '../../libs/events/mod.ts';
 import { parseConfig } from '../../libs/runtime/config.ts';
 import { ensureNatsServer, startNatsServer } from '../../libs/runtime/natsServer.ts';
 import { endProcess } from '../../libs/runtime/supervisor.ts';
+import { readFlags } from '../commandLine.ts';
 
-/**
- * The first part of `npm run bench:health`: one health service probes many servers on a real bus. What does it cost,
- * and is any probe late? The last line on stdout is the report as one JSON object.
- */
+const help = `The first part of npm run bench:health: one health service probes many servers on a real bus. What does it cost, and is
+any probe late? The last line on stdout is the report as one JSON object.
 
-const { values } = parseArgs({
-  options: {
-    servers: { type: 'string', default: '2000' },
-    seconds: { type: 'string', default: '20' },
-    'interval-ms': { type: 'string', default: '2000' },
-  },
+  --servers N      (default 2000)
+  --seconds N      that are measured (default 20)
+  --interval-ms N  from one probe of a server to its next (default 2000)
+`;
+
+const values = readFlags(help, {
+  servers: { type: 'string', default: '2000' },
+  seconds: { type: 'string', default: '20' },
+  'interval-ms': { type: 'string', default: '2000' },
 });
 const servers = Number(values.servers);
 const seconds = Number(values.seconds);

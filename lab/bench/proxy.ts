@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { freePort } from '../../libs/runtime/freePort.ts';
+import { readFlags } from '../commandLine.ts';
 import { barsSvg } from './bars.ts';
 import { atRate, idleMemory, type Latency, median, type Run, saturate } from './proxyLoad.ts';
 import {
@@ -32,18 +32,15 @@ Needs Debian's nginx, haproxy, apache2, wrk and nghttp2-client; run npm run buil
   --plot FILE      also an SVG of the processor time
 `;
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '3' },
-    connections: { type: 'string', default: '64' },
-    bodies: { type: 'string', default: Object.keys(bodyBytes).join(',') },
-    only: { type: 'string', default: 'nemuri,traced,full,nginx,haproxy,apache' },
-    rps: { type: 'string' },
-    idle: { type: 'string', default: '9000' },
-    plot: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
+const values = readFlags(help, {
+  seconds: { type: 'string', default: '3' },
+  rounds: { type: 'string', default: '3' },
+  connections: { type: 'string', default: '64' },
+  bodies: { type: 'string', default: Object.keys(bodyBytes).join(',') },
+  only: { type: 'string', default: 'nemuri,traced,full,nginx,haproxy,apache' },
+  rps: { type: 'string' },
+  idle: { type: 'string', default: '9000' },
+  plot: { type: 'string' },
 });
 
 const seconds = Number(values.seconds);
@@ -196,5 +193,4 @@ async function main(): Promise<void> {
   }
 }
 
-if (values.help) process.stdout.write(help);
-else await main();
+await main();

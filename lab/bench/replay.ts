@@ -2,30 +2,36 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { connectJetStreamBus } from '../../libs/bus/mod.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import { openHistory } from '../../libs/runtime/history.ts';
 import { ensureNatsServer, startNatsServer } from '../../libs/runtime/natsServer.ts';
 import { serviceNames } from '../../libs/runtime/stack.ts';
 import { type SupervisedProcess, supervise } from '../../libs/runtime/supervisor.ts';
+import { readFlags } from '../commandLine.ts';
 import { fillFleet, fillLoad, fillMeters, replayConfig } from './replayFill.ts';
 
-/**
- * `npm run bench:replay`: a history of a million events and a day of load on a real nats-server; how soon is each
- * real service ready again, stopped or killed, and with no snapshot at all? How soon does a look at the past answer?
- * The last line on stdout is the report as one JSON object.
- */
+const help = `npm run bench:replay -- [options]
 
-const { values } = parseArgs({
-  options: {
-    events: { type: 'string', default: '1000000' },
-    servers: { type: 'string', default: '200' },
-    days: { type: 'string', default: '30' },
-    'load-hours': { type: 'string', default: '24' },
-    looks: { type: 'string', default: '20' },
-    cold: { type: 'boolean', default: false },
-  },
+A long history on a real nats-server: how soon is each real service ready again, stopped or killed, and with no
+snapshot at all? How soon does a look at the past answer? Takes five minutes, most of them to write the history. The
+last line on stdout is the report as one JSON object.
+
+  --events N      in the history (default 1000000)
+  --servers N     (default 200)
+  --days N        that the history covers (default 30)
+  --load-hours N  of load samples (default 24)
+  --looks N       at the past (default 20)
+  --cold          start every service without a snapshot too, not the planner alone
+`;
+
+const values = readFlags(help, {
+  events: { type: 'string', default: '1000000' },
+  servers: { type: 'string', default: '200' },
+  days: { type: 'string', default: '30' },
+  'load-hours': { type: 'string', default: '24' },
+  looks: { type: 'string', default: '20' },
+  cold: { type: 'boolean', default: false },
 });
 const events = Number(values.events);
 const servers = Number(values.servers);

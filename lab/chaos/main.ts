@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { messageOf } from '../../libs/runtime/errors.ts';
+import { readOptions } from '../commandLine.ts';
 import { runChaos } from './chaos.ts';
 import { type ChaosOptions, chaosHelp, parseChaosOptions } from './options.ts';
 import { brokenMusts, reportText } from './report.ts';
@@ -11,18 +12,6 @@ const say = (line: string) => {
   const seconds = ((Date.now() - startedMs) / 1_000).toFixed(1).padStart(6);
   process.stderr.write(`nemuri chaos: ${seconds} s  ${line}\n`);
 };
-
-function options(): ChaosOptions | undefined {
-  try {
-    const parsed = parseChaosOptions(process.argv.slice(2));
-    if (parsed !== 'help') return parsed;
-    process.stdout.write(chaosHelp);
-  } catch (error) {
-    process.stderr.write(`${messageOf(error)}\n\n${chaosHelp}`);
-    process.exitCode = 2;
-  }
-  return undefined;
-}
 
 async function run(wanted: ChaosOptions): Promise<void> {
   const abort = new AbortController();
@@ -47,7 +36,7 @@ async function run(wanted: ChaosOptions): Promise<void> {
   process.stdout.write(wanted.json ? `${JSON.stringify(report)}\n` : `${reportText(report)}\n`);
 }
 
-const wanted = options();
+const wanted = readOptions(parseChaosOptions, chaosHelp);
 if (wanted) {
   try {
     await run(wanted);

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { messageOf } from '../../libs/runtime/errors.ts';
+import { readOptions } from '../commandLine.ts';
 import { type Demo, startDemo } from './demo.ts';
 import { type DemoOptions, demoHelp, parseDemoOptions } from './options.ts';
 import { reportText } from './report.ts';
@@ -15,18 +16,6 @@ const clearBelow = '\x1b[J';
 const clearAll = '\x1b[2J';
 
 const say = (line: string) => void process.stderr.write(`nemuri demo: ${line}\n`);
-
-function options(): DemoOptions | undefined {
-  try {
-    const parsed = parseDemoOptions(process.argv.slice(2));
-    if (parsed !== 'help') return parsed;
-    process.stdout.write(demoHelp);
-  } catch (error) {
-    process.stderr.write(`${messageOf(error)}\n\n${demoHelp}`);
-    process.exitCode = 2;
-  }
-  return undefined;
-}
 
 /** Shows the demo while it runs: the living rack on a terminal, else a line now and then. @returns the way to stop. */
 function show(demo: Demo, { seconds, json }: DemoOptions): () => void {
@@ -99,7 +88,7 @@ async function run(wanted: DemoOptions): Promise<void> {
   }
 }
 
-const wanted = options();
+const wanted = readOptions(parseDemoOptions, demoHelp);
 if (wanted) {
   try {
     await run(wanted);

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { createWorkers } from '../bench/workers.ts';
+import { readOptions } from '../commandLine.ts';
 import { parseSimOptions, type SimOptions, simHelp } from './options.ts';
 import type { RunResult } from './run.ts';
 import { awayOf } from './scenario.ts';
@@ -100,13 +101,5 @@ async function commitNow(): Promise<string> {
   }
 }
 
-if (process.argv.includes('--help')) process.stdout.write(`${simHelp}\n`);
-else {
-  try {
-    const isWell = await run(parseSimOptions(process.argv.slice(2), availableParallelism()));
-    process.exitCode = isWell ? 0 : 1;
-  } catch (error) {
-    process.stderr.write(`${messageOf(error)}\n\n${simHelp}\n`);
-    process.exitCode = 2;
-  }
-}
+const wanted = readOptions((args) => parseSimOptions(args, availableParallelism()), simHelp);
+if (wanted) process.exitCode = (await run(wanted)) ? 0 : 1;

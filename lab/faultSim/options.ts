@@ -20,7 +20,7 @@ Runs the control plane in a simulated world, faults drawn by seed, and checks it
   --json       the report as one JSON object on the last line`;
 
 /** @throws Error naming the option, the rule and the value. */
-export function parseSimOptions(args: readonly string[], processors: number): SimOptions {
+export function parseSimOptions(args: readonly string[], processors: number): SimOptions | 'help' {
   const { values } = parseArgs({
     args: [...args],
     options: {
@@ -29,8 +29,10 @@ export function parseSimOptions(args: readonly string[], processors: number): Si
       hours: { type: 'string' },
       threads: { type: 'string' },
       json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) return 'help';
   const hours = values.hours === undefined ? undefined : Number(values.hours);
   if (hours !== undefined && !(hours > 0 && hours <= 24))
     throw new Error(`--hours must be above 0, at most 24 (got "${values.hours}")`);

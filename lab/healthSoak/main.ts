@@ -1,21 +1,26 @@
 import { loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
+import { readFlags } from '../commandLine.ts';
 import { startProcessHost } from './host.ts';
 import { soakPassword } from './site.ts';
 import { runSoak } from './soak.ts';
 
-/**
- * `npm run soak:health -- --faults N --machines N --seed N`: faults by chance, and whether what is believed agrees with
- * what is true in its time. The last line on stdout is the report as JSON; exit code 1: somewhere it did not.
- */
-const { values } = parseArgs({
-  options: {
-    faults: { type: 'string', default: '1000' },
-    machines: { type: 'string', default: '30' },
-    seed: { type: 'string', default: '1' },
-    'slack-ms': { type: 'string', default: '1000' },
-    verbose: { type: 'boolean', default: false },
-  },
+const help = `npm run soak:health -- [options]
+
+Faults by chance on the machines of a rack, and whether what is believed agrees with what is true in its time. The last
+line on stdout is the report as JSON; exit code 1: somewhere it did not.
+
+  --faults N    (default 1000)
+  --machines N  (default 30)
+  --seed N      (default 1)
+  --slack-ms N  that this machine may be late by (default 1000)
+  --verbose     each fault on stderr
+`;
+const values = readFlags(help, {
+  faults: { type: 'string', default: '1000' },
+  machines: { type: 'string', default: '30' },
+  seed: { type: 'string', default: '1' },
+  'slack-ms': { type: 'string', default: '1000' },
+  verbose: { type: 'boolean', default: false },
 });
 const startedMs = performance.now();
 const options = {

@@ -19,6 +19,8 @@ export interface OpenLoopOptions {
   readonly ask?: () => Promise<string | undefined>;
   /** Where the ordinary `ask` sends it. */
   readonly url?: string;
+  /** The Host header of the ordinary `ask`; left out: that of the URL. */
+  readonly host?: string;
   /** Seconds from the start, growing. */
   readonly arrivals: Iterable<number>;
   readonly timeoutMs: number;
@@ -39,7 +41,7 @@ const maxCauses = 20;
 
 /** Sends each request when it is due, whether or not those before it are answered. */
 export function runOpenLoop(options: OpenLoopOptions): OpenLoop {
-  const { url = '', arrivals, timeoutMs, signal, onEnd } = options;
+  const { url = '', host, arrivals, timeoutMs, signal, onEnd } = options;
   const dispatcher = new Agent({ connections: null, pipelining: 1, connect: { timeout: timeoutMs } });
   const latency = createLatencyHistogram();
   const causes: Record<string, number> = {};
@@ -56,7 +58,8 @@ export function runOpenLoop(options: OpenLoopOptions): OpenLoop {
 
   const askUrl = async () => {
     const timeout = AbortSignal.timeout(timeoutMs);
-    const { statusCode, body } = await request(url, { dispatcher, signal: timeout });
+    const headers = host === undefined ? {} : { host };
+    const { statusCode, body } = await request(url, { dispatcher, signal: timeout, headers });
     await body.dump({ limit: 64 * 1024 * 1024 });
     return statusCode < 200 || statusCode > 299 ? `status ${statusCode}` : undefined;
   };

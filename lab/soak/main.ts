@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { readFlags } from '../commandLine.ts';
 import { seededRandom } from '../rack/random.ts';
 import { runClients } from './clients.ts';
 import { type SoakSite, startSoakSite } from './site.ts';
@@ -16,15 +16,12 @@ const help = `Mixed traffic through a real proxy while its servers sleep, wake a
 Exit 1: a request failed that could be tried again, or an answer was not what was asked for.
 `;
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '10' },
-    seconds: { type: 'string' },
-    servers: { type: 'string', default: '3' },
-    seed: { type: 'string', default: '1' },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const values = readFlags(help, {
+  minutes: { type: 'string', default: '10' },
+  seconds: { type: 'string' },
+  servers: { type: 'string', default: '3' },
+  seed: { type: 'string', default: '1' },
+  json: { type: 'boolean', default: false },
 });
 
 /** What is done to the servers, one after the other; each entry ends with all of them awake. */
@@ -129,11 +126,8 @@ async function soak(durationMs: number) {
   }
 }
 
-if (values.help) process.stdout.write(help);
-else {
-  const seconds = values.seconds === undefined ? Number(values.minutes) * 60 : Number(values.seconds);
-  if (!(seconds > 0)) throw new Error('--minutes and --seconds must be numbers above 0');
-  const report = await soak(seconds * 1_000);
-  process.stdout.write(`${JSON.stringify(report, undefined, values.json ? undefined : 2)}\n`);
-  process.exitCode = report.passed ? 0 : 1;
-}
+const seconds = values.seconds === undefined ? Number(values.minutes) * 60 : Number(values.seconds);
+if (!(seconds > 0)) throw new Error('--minutes and --seconds must be numbers above 0');
+const report = await soak(seconds * 1_000);
+process.stdout.write(`${JSON.stringify(report, undefined, values.json ? undefined : 2)}\n`);
+process.exitCode = report.passed ? 0 : 1;

@@ -1,40 +1,24 @@
 import { fork } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { type Bus, connectJetStreamBus } from '../../libs/bus/mod.ts';
+import { connectJetStreamBus } from '../../libs/bus/mod.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
-import { type Stack, startStack } from '../../libs/runtime/stack.ts';
+import { startStack } from '../../libs/runtime/stack.ts';
 import { endProcess } from '../../libs/runtime/supervisor.ts';
-import { rackConfig, rackConfigYaml } from '../rack/config.ts';
-import { type Rack, startRack } from '../rack/rack.ts';
-import { type Chapter, type Footprint, type Point, writeChapter } from './chapter.ts';
-import { type Faults, startFaults } from './faults.ts';
-import { type ControlPlane, streamBytes, watchControlPlane } from './footprint.ts';
-import { addBuckets, emptyBuckets, quantileMs } from './latencyBuckets.ts';
+import { runOpenLoop } from '../load/openLoop.ts';
+import { untilAwake } from './awake.ts';
+import { type Chapter, writeChapter } from './chapter.ts';
+import { createDiary, type Measured, type Parts, publishAll } from './diary.ts';
+import { watchControlPlane } from './footprint.ts';
+import type { LoadTarget } from './machines.ts';
 import type { ArmOrder, ChapterLoad, GeneratorMessage, GeneratorOrder } from './messages.ts';
-import { openRecorder, type Recorder } from './recorder.ts';
-import { telemetryMaxAgeMs, trialRack, trialSettings } from './settings.ts';
+import { takeOwnMachines } from './ownMachines.ts';
+import { openRecorder } from './recorder.ts';
+import { startVirtualMachines } from './virtualMachines.ts';
 
-const passwordVariable = 'NEMURI_TRIAL_BMC_PASSWORD';
-const pool = 'web';
-const readyTimeoutMs = 90_000;
 const stopTimeoutMs = 35_000;
-/** Points and footprints in a day of the series, or at least so far apart on the clock. */
-const pointSeconds = 600;
-const leastPointMs = 1_000;
-const footprintEvery = 12;
-
-/** What of an arm runs: its own rack, bus, services and observer. */
-interface Parts {
-  readonly rack: Rack;
-  readonly stack: Stack;
-  readonly bus: Bus;
-  readonly recorder: Recorder;
-  readonly controlPlane: ControlPlane;
-  readonly storeDir: string;
-  readonly address: string;
-}
+const tryTimeoutMs = 30_000;
 
 type CleanUps = (() => Promise<unknown>)[];
 
@@ -55,19 +39,32 @@ export async function runArm(
 ): Promise<void> {
   const cleanUps: CleanUps = [];
   try {
-    const parts = await startParts(order, distDir, cleanUps, signal);
+    const parts = await startParts(order, distDir, cleanUps, say, signal);
     say('every server is ready');
+    if (order.own?.onlyWakes) return;
     await untilGo();
     await replay(order, parts, distDir, say, signal, cleanUps);
   } finally {
-    for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+    await cleanUp(cleanUps);
   }
+}
+
+/** Each is done, whatever became of the one before. @throws the first error. */
+async function cleanUp(cleanUps: CleanUps): Promise<void> {
+  let problem: unknown;
+  for (const work of cleanUps.splice(0).reverse()) {
+    await work().catch((error) => {
+      problem ??= error;
+    });
+  }
+  if (problem !== undefined) throw problem;
 }
 
 async function startParts(
   order: ArmOrder,
   distDir: string,
   cleanUps: CleanUps,
+  say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<Parts> {
   const { arm, options, folder } = order;
@@ -76,28 +73,25 @@ async function startParts(
   await rm(work, { recursive: true, force: true });
   await mkdir(work, { recursive: true });
   cleanUps.push(() => rm(work, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }));
-  const rack = await startRack({
-    ...trialRack(options),
-    directory: work,
-    originScript: join(distDir, 'lab/rack/origin.js'),
-  });
-  cleanUps.push(() => rack.stop());
-  const configFile = join(work, 'nemuri.yaml');
-  const settings = { ...trialSettings(options.speed), password: `env:${passwordVariable}` };
-  await writeFile(configFile, rackConfigYaml(rackConfig(rack, settings)));
+  const machines = order.own
+    ? await takeOwnMachines(order.own)
+    : await startVirtualMachines(options, work, distDir, (end) => void cleanUps.push(end));
+  const { pool, names, held, readyTimeoutMs } = machines;
   const logs = options.logs ? createWriteStream(join(folder, 'services.log'), { flags: 'a' }) : undefined;
   if (logs) cleanUps.push(() => new Promise((done) => logs.end(() => done(undefined))));
   const listen = `127.0.0.1:${await freePort('127.0.0.1')}`;
   const stack = await startStack({
     distDir,
-    configFile,
+    configFile: machines.configFile,
     storeDir,
     listen,
     adminListen: '127.0.0.1:0',
     ...(arm === 'nemuri' ? {} : { scripts: { planner: join(distDir, 'lab/trial/controller.js') } }),
     env: {
-      [passwordVariable]: rack.password,
+      ...machines.env,
       NEMURI_TRIAL_ARM: arm,
+      NEMURI_TRIAL_POOL: pool,
+      NEMURI_TRIAL_CLOCK: order.own ? 'own' : undefined,
       NEMURI_LOG_LEVEL: options.logs ? 'info' : 'warn',
     },
     onLine: (source, line) => void logs?.write(`${source} ${line}\n`),
@@ -107,26 +101,42 @@ async function startParts(
     servers: stack.natsUrl,
     source: '/nemuri/trial',
     name: 'trial',
-    limits: { telemetryMaxAgeMs: telemetryMaxAgeMs(options.speed) },
+    limits: machines.streamLimits,
   });
   cleanUps.push(() => bus.close());
   // Nothing sleeps before the load begins: each arm starts with every server on.
-  await bus.publish({ type: 'PlannerPaused', data: { pool, reason: 'the load has not begun', by: 'trial' } });
-  const recorder = await openRecorder(bus, Date.now);
+  await publishAll(bus, held);
+  const recorder = await openRecorder(bus, Date.now, machines.maxMeterGapMs);
   cleanUps.push(() => recorder.close());
-  const address = `http://${listen}`;
   const ready = AbortSignal.any([signal, AbortSignal.timeout(readyTimeoutMs)]);
-  await recorder.view.when(({ servers }) => {
-    const states = Object.values(servers);
-    return states.length === options.servers && states.every(({ lifecycle }) => lifecycle === 'ready');
-  }, ready);
+  await untilAwake(recorder.view, names, ready, say);
+  if (machines.wakesAtEnd) {
+    cleanUps.push(async () => {
+      say('wakes every server');
+      const told = await publishAll(bus, held);
+      const inTime = AbortSignal.timeout(readyTimeoutMs);
+      await recorder.view.when(({ sequence }) => sequence >= told, inTime);
+      await untilAwake(recorder.view, names, inTime, say);
+      say('every server is awake again');
+    });
+  }
   await stack.services.proxy.whenStarted(ready);
+  const address = `http://${listen}`;
+  if (order.own) await tryTarget(address, machines.load, order.own.url);
   const controlPlane = watchControlPlane(stack);
-  return { rack, stack, bus, recorder, controlPlane, storeDir, address };
+  return { machines, stack, bus, recorder, controlPlane, storeDir, address };
 }
 
-/** What was measured of a chapter when its time was over; the generator's figures come a moment later. */
-type Measured = Omit<Chapter, 'load'>;
+/** Asks once for what the load will ask for. @throws Error when that is not answered 2xx. */
+async function tryTarget(address: string, target: LoadTarget, url: string): Promise<void> {
+  const abort = new AbortController();
+  const arrivals = [0];
+  const asked = { url: `${address}${target.path}`, arrivals, timeoutMs: tryTimeoutMs, signal: abort.signal };
+  const { host } = target;
+  const { causes } = await runOpenLoop({ ...asked, ...(host === undefined ? {} : { host }) }).done;
+  const [cause] = Object.keys(causes);
+  if (cause !== undefined) throw new Error(`--url must be a page that is answered 2xx (${url}: ${cause})`);
+}
 
 async function replay(
   order: ArmOrder,
@@ -138,7 +148,8 @@ async function replay(
 ): Promise<void> {
   const { options, seconds, fromChapter, chapterSeconds, folder } = order;
   const chapters = Math.ceil(seconds / chapterSeconds);
-  const generatorOrder: GeneratorOrder = { url: `${parts.address}/?bytes=64`, options, seconds, fromChapter };
+  const { address, machines } = parts;
+  const generatorOrder: GeneratorOrder = { address, target: machines.load, options, seconds, fromChapter };
   const generator = fork(join(distDir, 'lab/trial/generator.js'), [JSON.stringify(generatorOrder)], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     detached: true,
@@ -191,158 +202,9 @@ async function replay(
 
 function chapterLine(chapter: Chapter, chapters: number, speed: number): string {
   const { load, trueWh } = chapter;
-  const kWh = ((trueWh * speed) / 1_000).toFixed(2);
+  const kWh = trueWh === undefined ? chapter.meteredWh / 1_000 : (trueWh * speed) / 1_000;
   return (
     `${chapter.chapter + 1} of ${chapters}: ${load.requests} requests, ${load.failed} failed, ${load.late} late, ` +
-    `${kWh} kWh, ${chapter.counts.WakeRequested ?? 0} wakes`
+    `${kWh.toFixed(2)} kWh, ${chapter.counts.WakeRequested ?? 0} wakes`
   );
-}
-
-/** Writes down what is measured as the series goes by: points, footprints, and at its end each chapter. */
-function createDiary(order: ArmOrder, parts: Parts) {
-  const { arm, options, seconds, chapterSeconds, fromChapter } = order;
-  const { speed } = options;
-  const { rack, bus, recorder, controlPlane, storeDir } = parts;
-  const segment = new Date().toISOString();
-  const pointMs = Math.max(leastPointMs, (pointSeconds / speed) * 1_000);
-  let chapter = fromChapter;
-  let points: Point[] = [];
-  let footprints: Footprint[] = [];
-  let startedMs = 0;
-  let chapterStartedMs = 0;
-  let energyBefore = rack.energy();
-  let pointEnergy = energyBefore;
-  let pointAtMs = 0;
-  let latency = emptyBuckets();
-  let maxSendLagMs = 0;
-  let pointNumber = 0;
-  let faults: Faults | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let chapterTimer: NodeJS.Timeout | undefined;
-  let onChapter: (chapter: Measured) => void = () => {};
-  const secondNow = () => fromChapter * chapterSeconds + ((performance.now() - startedMs) / 1_000) * speed;
-
-  const takePoint = () => {
-    const nowMs = performance.now();
-    const elapsedMs = nowMs - pointAtMs;
-    if (elapsedMs < pointMs / 2) return;
-    const energy = rack.energy();
-    const { capacityRps, awake } = recorder.capacityNow();
-    const rps = (recorder.takeArrivals() * 1_000) / elapsedMs;
-    const trueWatts = ((energy.fleetWh - pointEnergy.fleetWh) * 3_600_000) / elapsedMs;
-    points.push({
-      second: Math.round(secondNow()),
-      rps: round(rps, 1),
-      capacityRps,
-      awake,
-      trueWatts: round(trueWatts, 1),
-    });
-    pointEnergy = energy;
-    pointAtMs = nowMs;
-    controlPlane.look();
-    pointNumber += 1;
-    if (pointNumber % footprintEvery === 0) takeFootprint();
-  };
-  const takeFootprint = () => {
-    const { residentKiB, handles } = controlPlane.holdings();
-    footprints.push({
-      second: Math.round(secondNow()),
-      residentKiB,
-      handles,
-      fleetBytes: streamBytes(storeDir, 'FLEET'),
-      telemetryBytes: streamBytes(storeDir, 'TELEMETRY'),
-      p50Ms: quantileMs(latency, 0.5),
-      p99Ms: quantileMs(latency, 0.99),
-    });
-    latency = emptyBuckets();
-  };
-  const endOf = (number: number) => Math.min(seconds, (number + 1) * chapterSeconds);
-  const closeChapter = () => {
-    takePoint();
-    const nowMs = performance.now();
-    const energy = rack.energy();
-    const { servers: counted, ...recorded } = recorder.take();
-    const servers = Object.fromEntries(
-      rack.servers.map(({ name }) => {
-        const trueWh =
-          (energy.perServer[name]?.energyWh ?? 0) - (energyBefore.perServer[name]?.energyWh ?? 0);
-        return [name, { wakes: 0, sleeps: 0, ...counted[name], trueWh: round(trueWh, 6) }];
-      }),
-    );
-    const clockSeconds = (nowMs - chapterStartedMs) / 1_000;
-    const done: Measured = {
-      version: 1,
-      arm,
-      seed: options.seed,
-      chapter,
-      fromSecond: chapter * chapterSeconds,
-      toSecond: endOf(chapter),
-      segment,
-      clockSeconds,
-      maxSendLagMs,
-      trueWh: energy.fleetWh - energyBefore.fleetWh,
-      ...recorded,
-      servers,
-      cpuSeconds: controlPlane.takeCpuSeconds(),
-      points,
-      footprints,
-      faults: faults?.take(endOf(chapter) === seconds) ?? [],
-    };
-    points = [];
-    footprints = [];
-    energyBefore = energy;
-    chapterStartedMs = nowMs;
-    chapter += 1;
-    if (endOf(chapter) > chapter * chapterSeconds) scheduleChapter();
-    else stop();
-    onChapter(done);
-  };
-  const scheduleChapter = () => {
-    const dueMs = startedMs + ((endOf(chapter) - fromChapter * chapterSeconds) / speed) * 1_000;
-    chapterTimer = setTimeout(closeChapter, Math.max(0, dueMs - performance.now()));
-  };
-  const stop = () => {
-    clearInterval(timer);
-    clearTimeout(chapterTimer);
-    faults?.stop();
-  };
-  return {
-    onChapter(listener: (chapter: Measured) => void) {
-      onChapter = listener;
-    },
-    /** The first request is about to be sent: from here on everything counts. */
-    start() {
-      startedMs = performance.now();
-      chapterStartedMs = startedMs;
-      pointAtMs = startedMs;
-      energyBefore = rack.energy();
-      pointEnergy = energyBefore;
-      void bus
-        .publish({ type: 'PlannerResumed', data: { pool, reason: 'the load begins', by: 'trial' } })
-        .catch(() => {});
-      recorder.take();
-      recorder.takeArrivals();
-      controlPlane.takeCpuSeconds();
-      if (options.faults)
-        faults = startFaults({
-          ...parts,
-          options,
-          seconds,
-          fromSecond: fromChapter * chapterSeconds,
-          secondNow,
-        });
-      timer = setInterval(takePoint, pointMs);
-      scheduleChapter();
-    },
-    progress(message: Extract<GeneratorMessage, { kind: 'progress' }>) {
-      addBuckets(latency, message.buckets);
-      maxSendLagMs = Math.max(maxSendLagMs, message.maxSendLagMs);
-      faults?.progress(message.failed, message.late);
-    },
-    stop,
-  };
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
 }

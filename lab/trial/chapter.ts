@@ -12,7 +12,14 @@ export interface Point {
   /** Of the servers that took requests at that moment. */
   readonly capacityRps: number;
   readonly awake: number;
-  readonly trueWatts: number;
+  /** By the rack's own integral; absent where there is no virtual rack, and the meters' word stands for it. */
+  readonly trueWatts?: number;
+  readonly meteredWatts?: number;
+}
+
+/** By the rack's own integral, or by the meters where there is nothing else. */
+export function wattsOf({ trueWatts, meteredWatts = 0 }: Point): number {
+  return trueWatts ?? meteredWatts;
 }
 
 /** What the control plane held, now and then: for the leak check. */
@@ -44,7 +51,11 @@ export interface FaultRecord {
 export interface ServerCounts {
   readonly wakes: number;
   readonly sleeps: number;
-  readonly trueWh: number;
+  /** On a virtual rack. */
+  readonly trueWh?: number;
+  /** On own machines: by the ledger of its meter, and the part of it that rests on the energy model. */
+  readonly meteredWh?: number;
+  readonly modelledWh?: number;
 }
 
 /** What one arm did in one chapter: its checkpoint. Energies are Wh of the clock (× speed: of the series). */
@@ -60,8 +71,9 @@ export interface Chapter {
   readonly clockSeconds: number;
   readonly load: ChapterLoad;
   readonly maxSendLagMs: number;
-  /** The rack's own integral, and what its BMCs said over Redfish, put together by the rule of the ledger. */
-  readonly trueWh: number;
+  /** The virtual rack's own integral; absent where the machines are real, since nobody knows it. */
+  readonly trueWh?: number;
+  /** What the meters said, put together by the rule of the ledger, and the part of it that rests on the model. */
   readonly meteredWh: number;
   readonly modelledWh: number;
   readonly parked: number;

@@ -4,6 +4,7 @@ import {
   createPoolDemand,
   decisionIsNews,
   demandSettings,
+  floorOf,
   pick,
 } from '../../libs/domain/mod.ts';
 import { subjectFilters } from '../../libs/events/mod.ts';
@@ -31,8 +32,11 @@ export const reactiveParameters = {
   downUtilization: 0.7,
   coolDownSeconds: 300,
 };
-const pool = 'web';
+const pool = process.env.NEMURI_TRIAL_POOL ?? 'web';
+/** Own machines keep their times whatever the speed of the series, and so does a rule that was set for them. */
+const byTheClock = process.env.NEMURI_TRIAL_CLOCK === 'own';
 const dayMs = 86_400_000;
+const tolerance = 1e-9;
 const publishTimeoutMs = 5_000;
 const idleIntervalMs = 1_000;
 
@@ -61,7 +65,8 @@ async function startController(context: ServiceContext): Promise<RunningService>
       if (!settings || !planner) return;
       const now = nowMs();
       // The threshold looks at the rate of its own sample window, in the time of the series.
-      const windowMs = (reactiveParameters.sampleSeconds * 1_000 * planner.dayMs) / dayMs;
+      const ruleDayMs = byTheClock ? dayMs : planner.dayMs;
+      const windowMs = (reactiveParameters.sampleSeconds * 1_000 * ruleDayMs) / dayMs;
       const seen = demand.demand(now, {
         ...settings,
         burstWindowMs: Math.max(windowMs, 2 * settings.sampleIntervalMs),
@@ -71,9 +76,10 @@ async function startController(context: ServiceContext): Promise<RunningService>
       const isPaused = view.fleet.pools[pool]?.paused === true;
       const wanted =
         decideServers && seen.liveProxies > 0 && !isPaused
-          ? decideServers(seen.nowRps, (now * dayMs) / planner.dayMs / 1_000, servers)
+          ? decideServers(seen.nowRps, (now * dayMs) / ruleDayMs / 1_000, servers)
           : servers.length;
-      const decision = decisionOf(wanted, candidates, seen, planner.leaseMs);
+      const floor = Math.max(1, floorOf(view.fleet, pool));
+      const decision = decisionOf(Math.max(floor, wanted), floor, candidates, seen, planner.leaseMs);
       if (decisionIsNews(view.fleet, decision, now))
         await view.record({ type: 'CapacityDecided', data: decision }, publishTimeoutMs);
     },
@@ -115,6 +121,7 @@ function createReactive() {
 
 function decisionOf(
   wanted: number,
+  floor: number,
   { all: servers, inOrderOfCost }: Candidates,
   seen: {
     readonly nowRps: number;
@@ -125,7 +132,10 @@ function decisionOf(
   },
   leaseMs: number,
 ): CapacityDecision {
-  const chosen = pick(inOrderOfCost, { minimum: wanted, rps: 0 });
+  // The rule counts equal servers; unequal ones must be as many as have that capacity.
+  const meanRps =
+    servers.reduce((sum, { capacityRps }) => sum + capacityRps, 0) / Math.max(1, servers.length);
+  const chosen = pick(inOrderOfCost, { minimum: wanted, rps: wanted * meanRps * (1 - tolerance) });
   const round = (value: number) => Math.round(value * 10) / 10;
   return {
     pool,
@@ -144,7 +154,7 @@ function decisionOf(
       keptServers: wanted,
       capacityRps: round(chosen.reduce((sum, { capacityRps }) => sum + capacityRps, 0)),
       countedServers: servers.filter(({ lifecycle }) => lifecycle === 'ready').length,
-      floor: 1,
+      floor,
       spareServers: 0,
       headroom: reactiveParameters.margin,
       breakEvenMs: 0,

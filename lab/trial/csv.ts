@@ -1,3 +1,4 @@
+import { wattsOf } from './chapter.ts';
 import { armNames } from './options.ts';
 import type { RunResult } from './report.ts';
 
@@ -6,9 +7,12 @@ export function csvText(runs: readonly RunResult[]): string {
   const rows = ['seed,faults,arm,second,rps,capacity_rps,servers_awake,watts'];
   for (const { parameters, arms } of runs) {
     for (const name of armNames) {
-      for (const { second, rps, capacityRps, awake, trueWatts } of arms[name]?.points ?? []) {
+      for (const point of arms[name]?.points ?? []) {
+        const { second, rps, capacityRps, awake } = point;
         rows.push(
-          [parameters.seed, parameters.faults, name, second, rps, capacityRps, awake, trueWatts].join(','),
+          [parameters.seed, parameters.faults, name, second, rps, capacityRps, awake, wattsOf(point)].join(
+            ',',
+          ),
         );
       }
     }

@@ -1,11 +1,9 @@
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { runOpenLoop } from '../load/openLoop.ts';
-import { serverSpecs } from '../rack/options.ts';
 import { readTrace } from '../traces/trace.ts';
 import { bucketOf, emptyBuckets } from './latencyBuckets.ts';
 import type { ChapterLoad, GeneratorMessage, GeneratorOrder } from './messages.ts';
 import { chapterRandom, chapterSecondsOf, thinnedArrivals, trialLoad } from './series.ts';
-import { latencyObjectiveMs, trialRack } from './settings.ts';
 
 /**
  * The load of one arm, in a process of its own: open loop, each request timed from the moment it was due. Its order
@@ -16,7 +14,6 @@ const progressIntervalMs = 1_000;
 const maxCauses = 20;
 /** So long the load goes on evenly before it counts: new processes are slow at first, on any machine. */
 const leadInSeconds = 8;
-const leastLeadInRps = 30;
 
 type Counts = { -readonly [K in keyof ChapterLoad]: ChapterLoad[K] } & {
   buckets: number[];
@@ -33,9 +30,10 @@ const emptyCounts = (): Counts => ({
 });
 const tell = (message: GeneratorMessage) => void process.send?.(message);
 
-async function run({ url, options, seconds, fromChapter }: GeneratorOrder): Promise<void> {
+async function run({ address, target, options, seconds, fromChapter }: GeneratorOrder): Promise<void> {
   const { speed, seed } = options;
-  const capacityRps = serverSpecs(trialRack(options)).reduce((sum, server) => sum + server.capacityRps, 0);
+  const { capacityRps, latencyObjectiveMs, host } = target;
+  const asked = { url: `${address}${target.path}`, ...(host === undefined ? {} : { host }), timeoutMs };
   const load = trialLoad(
     await readTrace(options.trace),
     options,
@@ -80,12 +78,16 @@ async function run({ url, options, seconds, fromChapter }: GeneratorOrder): Prom
       counts.causes[name] = (counts.causes[name] ?? 0) + 1;
     } else if (latencyMs > latencyObjectiveMs) counts.late += 1;
   };
-  await runLeadIn(url, Math.max(leastLeadInRps, load.rate(fromChapter * chapterSeconds)), abort.signal);
+  const leadInRps = Math.max(target.leastLeadInRps, load.rate(fromChapter * chapterSeconds));
+  const leadIn = Array.from(
+    { length: Math.round(leadInSeconds * leadInRps) },
+    (_none, index) => index / leadInRps,
+  );
+  await runOpenLoop({ ...asked, arrivals: leadIn, signal: abort.signal }).done;
   const startedMs = performance.now();
   const loop = runOpenLoop({
-    url,
+    ...asked,
     arrivals: arrivals(),
-    timeoutMs,
     signal: abort.signal,
     onEnd(dueMs, latencyMs, cause) {
       const chapter = fromChapter + Math.floor(dueMs / chapterMs);
@@ -114,11 +116,6 @@ async function run({ url, options, seconds, fromChapter }: GeneratorOrder): Prom
   clearInterval(timer);
   report();
   if (!abort.signal.aborted) closeChapters(true);
-}
-
-async function runLeadIn(url: string, rps: number, signal: AbortSignal): Promise<void> {
-  const arrivals = Array.from({ length: Math.round(leadInSeconds * rps) }, (_none, index) => index / rps);
-  await runOpenLoop({ url, arrivals, timeoutMs, signal }).done;
 }
 
 function addOne(buckets: number[], latencyMs: number): void {

@@ -2,14 +2,16 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { messageOf } from '../../libs/runtime/errors.ts';
 import { ensureNatsServer } from '../../libs/runtime/natsServer.ts';
+import { readOptions } from '../commandLine.ts';
 import { durationSeconds, readTrace } from '../traces/trace.ts';
 import { writeWhole } from './chapter.ts';
 import { conditionsNow } from './conditions.ts';
 import { csvText } from './csv.ts';
 import { parseTrialOptions, type TrialOptions, trialHelp } from './options.ts';
+import { prepareOwnTrial, runOwnTrial, terminalAsk } from './ownTrial.ts';
 import { pageHtml } from './page.ts';
 import { readReport, reportText } from './report.ts';
-import { openRun, parametersOf, runArms, runFolder } from './run.ts';
+import { openRun, parametersOf, refuseOtherKind, runArms, runFolder } from './run.ts';
 import { chapterSecondsOf, partOf } from './series.ts';
 
 const startedMs = performance.now();
@@ -19,16 +21,27 @@ const say = (line: string) =>
   );
 // This file is dist/lab/trial/main.js: two folders down from dist.
 const distDir = resolve(import.meta.dirname, '../..');
+// Whoever read us may be gone before every server is awake.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
-async function runAll(options: TrialOptions): Promise<void> {
+/** Aborted by the first signal, and when whoever started us by a channel is gone. */
+function endSignal(isOwn: boolean): AbortSignal {
   const abort = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      if (abort.signal.aborted) process.exit(130);
-      say('ending; what is finished stays, call again to go on');
-      abort.abort(new Error('ended early'));
-    });
-  }
+  const end = (again: () => void) => {
+    if (abort.signal.aborted) return again();
+    say('ending; what is finished stays, call again to go on');
+    abort.abort(new Error('ended early'));
+  };
+  // On own machines no second signal leaves servers asleep.
+  const again = () => (isOwn ? say('every server is woken first') : process.exit(130));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(again));
+  process.on('disconnect', () => end(() => {}));
+  process.channel?.unref();
+  return abort.signal;
+}
+
+async function runAll(options: TrialOptions, signal: AbortSignal): Promise<void> {
+  await refuseOtherKind(options.out, false);
   await ensureNatsServer({ log: say });
   const part = partOf(await readTrace(options.trace), options.firstDay, options.days);
   const seconds = Math.round(durationSeconds(part));
@@ -41,7 +54,7 @@ async function runAll(options: TrialOptions): Promise<void> {
     say(
       `seed ${own.seed}: ${seconds / 3_600} hours of the series in ${Math.ceil(seconds / own.speed / 60)} minutes`,
     );
-    await runArms(own, folder, { seconds, chapterSeconds }, distDir, say, abort.signal);
+    await runArms(own, folder, { seconds, chapterSeconds }, distDir, say, signal);
   }
 }
 
@@ -54,14 +67,31 @@ async function writeReport({ out, json }: TrialOptions): Promise<void> {
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${reportText(report)}\n`);
 }
 
-try {
-  const options = parseTrialOptions(process.argv.slice(2));
-  if (options === 'help') process.stdout.write(trialHelp);
-  else {
-    if (!options.reportOnly) await runAll(options);
-    await writeReport(options);
+/** However the trial on own machines ends once it has begun, what was finished is reported. */
+async function runOwn(options: TrialOptions, own: NonNullable<TrialOptions['own']>): Promise<void> {
+  const signal = endSignal(true);
+  const out = (line: string) => void process.stdout.write(`${line}\n`);
+  const world = { distDir, say, out, ask: terminalAsk(signal), signal };
+  const prepared = await prepareOwnTrial(options, own, world);
+  if (!prepared) return;
+  await runOwnTrial(prepared, world).catch((error) => {
+    say(messageOf(error, 4_000));
+    process.exitCode = 1;
+  });
+  await writeReport(options);
+}
+
+const wanted = readOptions(parseTrialOptions, trialHelp);
+if (wanted) {
+  const { own, reportOnly } = wanted;
+  try {
+    if (own && !reportOnly) await runOwn(wanted, own);
+    else {
+      if (!reportOnly) await runAll(wanted, endSignal(false));
+      await writeReport(wanted);
+    }
+  } catch (error) {
+    say(messageOf(error, 4_000));
+    process.exitCode = 1;
   }
-} catch (error) {
-  say(messageOf(error, 4_000));
-  process.exitCode = 1;
 }

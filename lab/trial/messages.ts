@@ -1,3 +1,4 @@
+import type { LoadTarget } from './machines.ts';
 import type { ArmName, TrialOptions } from './options.ts';
 
 /** What the load generator measured of the requests that were due in one chapter. */
@@ -12,7 +13,9 @@ export interface ChapterLoad {
 }
 
 export interface GeneratorOrder {
-  readonly url: string;
+  /** Of the proxy: scheme, host and port. */
+  readonly address: string;
+  readonly target: LoadTarget;
   readonly options: TrialOptions;
   readonly seconds: number;
   readonly fromChapter: number;
@@ -32,8 +35,21 @@ export type GeneratorMessage =
   /** Every request that was due in this chapter is answered or has failed. */
   | { readonly kind: 'chapter'; readonly chapter: number; readonly load: ChapterLoad };
 
+/** What an arm on own machines must be told: its configuration is written down already. */
+export interface OwnRun {
+  readonly configFile: string;
+  /** What the requests ask for, as a client would spell it. */
+  readonly url: string;
+  /** Every server is awake within this, or never. */
+  readonly readyTimeoutMs: number;
+  /** Nothing is replayed: every server is woken, and that is all. */
+  readonly onlyWakes?: true;
+}
+
 /** The order to the process of one arm. */
 export interface ArmOrder {
+  /** Left out: on a virtual rack. */
+  readonly own?: OwnRun;
   readonly arm: ArmName;
   readonly options: TrialOptions;
   /** The part of the series that is replayed, in its own seconds. */

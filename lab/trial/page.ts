@@ -1,10 +1,11 @@
-import type { Point } from './chapter.ts';
+import { type Point, wattsOf } from './chapter.ts';
 import { barsSvg, chartSvg, escaped, type Line } from './charts.ts';
 import { bucketBoundMs } from './latencyBuckets.ts';
 import type { Optimum } from './optimum.ts';
 import { type ArmName, armNames } from './options.ts';
+import { wordsFor } from './ownWords.ts';
 import type { RunResult, TrialReport } from './report.ts';
-import type { ArmResult } from './result.ts';
+import { type ArmResult, kWhText, modelledPercent, usedWh } from './result.ts';
 import {
   checksTable,
   conditionsTable,
@@ -71,7 +72,7 @@ li{margin:6px 0;max-width:96ch}
 `;
 
 function contentHtml(report: TrialReport, optima: readonly Optimum[], language: Language): string {
-  const words = wordsOf[language];
+  const words = wordsFor(language, report.runs.some(isOwn));
   return [
     `<h1>${escaped(words.title)}</h1><p>${escaped(words.lead)}</p>`,
     headlineHtml(report, words),
@@ -80,6 +81,10 @@ function contentHtml(report: TrialReport, optima: readonly Optimum[], language: 
     limitsHtml(report, words),
     `<h2>${escaped(words.conditions)}</h2>${report.runs.map((run) => conditionsTable(run, words)).join('')}`,
   ].join('\n');
+}
+
+function isOwn({ parameters }: RunResult): boolean {
+  return parameters.own !== undefined;
 }
 
 function headlineHtml({ savedPercent, savedOfOptimumPercent, runs }: TrialReport, words: Words): string {
@@ -131,16 +136,20 @@ function armsOf({ arms }: RunResult): ArmResult[] {
 }
 
 function runHtml(run: RunResult, optimum: Optimum | undefined, language: Language): string {
-  const words = wordsOf[language];
+  const words = wordsFor(language, isOwn(run));
   const labels = armLabels[language];
   const { parameters, seconds } = run;
   const arms = armsOf(run);
   const title = filled(words.run, { seed: parameters.seed }) + (parameters.faults ? words.withFaults : '');
-  const days = { days: (seconds / secondsPerDay).toFixed(seconds < secondsPerDay ? 2 : 1) };
+  const days = {
+    days: (seconds / secondsPerDay).toFixed(seconds < secondsPerDay ? 2 : 1),
+    ...ownFigures(run),
+  };
   const again = Math.max(...arms.map(({ segments }) => segments)) - 1;
   const bars = [
     ...arms.map((arm) => barOf(labels[arm.arm], arm.arm, energyOf(arm), arms)),
-    barOf(words.optimum, 'optimum', run.optimum.energyWh, arms),
+    // By a model alone it has no place beside what was measured.
+    ...(isOwn(run) ? [] : [barOf(words.optimum, 'optimum', run.optimum.energyWh, arms)]),
   ];
   return [
     `<h2>${escaped(title)}</h2>`,
@@ -157,18 +166,33 @@ function runHtml(run: RunResult, optimum: Optimum | undefined, language: Languag
 }
 
 function energyOf(arm: ArmResult): number {
-  return arm.trueWh + (arm.arm === 'alwaysOn' ? 0 : arm.controlWh);
+  return usedWh(arm) + (arm.arm === 'alwaysOn' ? 0 : arm.controlWh);
 }
 
 function barOf(label: string, colour: ArmName | 'optimum', energyWh: number, arms: readonly ArmResult[]) {
   const base = arms.find(({ arm }) => arm === 'alwaysOn');
   const share =
-    base && colour !== 'alwaysOn' ? ` (−${((1 - energyWh / base.trueWh) * 100).toFixed(1)} %)` : '';
+    base && colour !== 'alwaysOn' ? ` (−${((1 - energyWh / usedWh(base)) * 100).toFixed(1)} %)` : '';
   return {
     label,
     value: energyWh,
-    text: `${(energyWh / 1_000).toFixed(2)} kWh${share}`,
+    text: `${kWhText(energyWh, base)} kWh${share}`,
     colour: colours[colour],
+  };
+}
+
+/** What the words of own machines are filled with. */
+function ownFigures(run: RunResult): Readonly<Record<string, string | number>> {
+  const { own, speed } = run.parameters;
+  if (!own) return {};
+  const arms = armsOf(run);
+  const clockSeconds = Math.max(0, ...arms.map(({ clockSeconds = 0 }) => clockSeconds));
+  return {
+    speed,
+    hours: Number((clockSeconds / 3_600).toPrecision(2)),
+    meterError: own.meterErrorPercent,
+    modelError: own.modelErrorPercent,
+    modelled: Math.round(Math.max(0, ...arms.map(modelledPercent))),
   };
 }
 
@@ -247,7 +271,7 @@ function timeCharts(
       lines: [...perArm(({ awake }) => awake), ...best],
       height: 230,
     }),
-    chartSvg({ xLabel, yLabel: words.watts, xMax, lines: perArm(({ trueWatts }) => trueWatts) }),
+    chartSvg({ xLabel, yLabel: words.watts, xMax, lines: perArm(wattsOf) }),
   ];
 }
 
@@ -295,6 +319,7 @@ function limitsHtml({ runs, wattsPerCore, latencyObjectiveMs }: TrialReport, wor
     objective: latencyObjectiveMs,
     watts: wattsPerCore,
     peak: Math.round(peakShare * 100),
+    ...ownFigures(first),
   };
   const items = words.limitsList.map((item) => `<li>${escaped(filled(item, values))}</li>`);
   return `<h2>${escaped(words.limits)}</h2><ul>${items.join('')}</ul>`;

@@ -3,9 +3,6 @@ import { addReading, emptyLedgerEntry, type LedgerEntry, takesRequests } from '.
 import type { RecordedEvent } from '../../libs/events/mod.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
 
-/** Readings of a BMC further apart than this leave a gap, which counts as modelled. */
-const maxMeterGapMs = 5_000;
-
 /** What a subscriber sees of an arm on its streams. Everything counts from the last `take()`. */
 export interface Recorder {
   readonly view: FleetView;
@@ -14,6 +11,8 @@ export interface Recorder {
   take(): Recorded;
   /** Requests that reached the proxy since the last call: for the plots. */
   takeArrivals(): number;
+  /** Of each server all that its meter has said so far, whatever was taken. */
+  meters(): ReadonlyMap<string, LedgerEntry>;
   close(): Promise<void>;
 }
 
@@ -24,9 +23,11 @@ export interface Recorded {
   readonly meteredWh: number;
   readonly modelledWh: number;
   readonly servers: Record<string, { wakes: number; sleeps: number }>;
+  /** The ledger of each server. */
+  readonly ledgers: ReadonlyMap<string, LedgerEntry>;
 }
 
-const nothing = (): Recorded & { parked: number; short: number } => ({
+const nothing = (): Omit<Recorded, 'ledgers'> & { parked: number; short: number } => ({
   counts: {},
   parked: 0,
   short: 0,
@@ -35,10 +36,12 @@ const nothing = (): Recorded & { parked: number; short: number } => ({
   servers: {},
 });
 
-export async function openRecorder(bus: Bus, nowMs: () => number): Promise<Recorder> {
+/** @param maxMeterGapMs readings of a meter further apart than this leave a gap, which counts as modelled. */
+export async function openRecorder(bus: Bus, nowMs: () => number, maxMeterGapMs: number): Promise<Recorder> {
   let recorded = nothing();
   let arrived = 0;
   let ledgers = new Map<string, LedgerEntry>();
+  const meters = new Map<string, LedgerEntry>();
   const view = await openFleetView({ bus, name: 'trial', readOnly: true, onProblem: () => {} });
   const capacityNow = () => {
     let capacityRps = 0;
@@ -69,7 +72,8 @@ export async function openRecorder(bus: Bus, nowMs: () => number): Promise<Recor
       if (event.type === 'PowerMetered') {
         const { server, powerWatts, meter } = event.data;
         const point = { timeMs: event.timeMs, powerWatts, measured: meter === 'measured' };
-        ledgers.set(server, addReading(ledgers.get(server) ?? emptyLedgerEntry, point, maxMeterGapMs));
+        for (const account of [ledgers, meters])
+          account.set(server, addReading(account.get(server) ?? emptyLedgerEntry, point, maxMeterGapMs));
       } else if (event.type === 'LoadSampled') {
         const { newlyParked, arrivals, intervalMs } = event.data;
         recorded.parked += newlyParked;
@@ -86,24 +90,27 @@ export async function openRecorder(bus: Bus, nowMs: () => number): Promise<Recor
       let meteredWh = 0;
       let modelledWh = 0;
       const kept = new Map<string, LedgerEntry>();
+      const taken = new Map<string, LedgerEntry>();
       for (const [server, entry] of ledgers) {
         // Up to this moment the last reading holds; else a chapter would have a part of its neighbour's energy.
         const last = entry.last && { ...entry.last, timeMs: nowMs() };
         const closed = last ? addReading(entry, last, maxMeterGapMs) : entry;
         meteredWh += closed.energyWh;
         modelledWh += closed.modelledWh;
+        taken.set(server, closed);
         kept.set(server, { ...emptyLedgerEntry, ...(last ? { last } : {}) });
       }
       ledgers = kept;
-      const taken = { ...recorded, meteredWh, modelledWh };
+      const counted = { ...recorded, meteredWh, modelledWh, ledgers: taken };
       recorded = nothing();
-      return taken;
+      return counted;
     },
     takeArrivals() {
       const taken = arrived;
       arrived = 0;
       return taken;
     },
+    meters: () => new Map(meters),
     async close() {
       await telemetry.stop();
       await view.close();

@@ -1,4 +1,4 @@
-import type { Chapter, FaultRecord, Footprint, Point, ProcessName } from './chapter.ts';
+import type { Chapter, FaultRecord, Footprint, Point, ProcessName, ServerCounts } from './chapter.ts';
 import { processNames } from './footprint.ts';
 import { addBuckets, emptyBuckets, quantileMs } from './latencyBuckets.ts';
 import type { ArmName } from './options.ts';
@@ -17,7 +17,13 @@ export interface Leak extends Trend {
   readonly unit: string;
 }
 
-/** One arm over a whole run. Energies in Wh of the series. */
+/** How far meters and the energy model may be off, in percent: of the configuration. */
+export interface MeterErrors {
+  readonly meterErrorPercent: number;
+  readonly modelErrorPercent: number;
+}
+
+/** One arm over a whole run. Energies in Wh of the series; on own machines those that were used, on the clock. */
 export interface ArmResult {
   readonly arm: ArmName;
   readonly chapters: number;
@@ -31,11 +37,16 @@ export interface ArmResult {
   readonly causes: Readonly<Record<string, number>>;
   readonly latencyMs: Latency;
   readonly buckets: readonly number[];
-  readonly trueWh: number;
+  /** By the virtual rack's own integral; absent on own machines, whose true energy nobody knows. */
+  readonly trueWh?: number;
+  /** By the ledger of the meters; the second is the part of it that rests on the energy model or bridges a gap. */
   readonly meteredWh: number;
   readonly modelledWh: number;
-  /** How far the ledger is off the rack's true energy, in percent. */
-  readonly ledgerErrorPercent: number;
+  /** How far the ledger is off the rack's true energy, in percent. On a virtual rack. */
+  readonly ledgerErrorPercent?: number;
+  /** On own machines: the energy lies within ± so much. */
+  readonly errorWh?: number;
+  readonly clockSeconds?: number;
   /** What the control plane's processor time comes to. */
   readonly controlWh: number;
   readonly controlCores: number;
@@ -44,7 +55,7 @@ export interface ArmResult {
   readonly wakes: number;
   readonly sleeps: number;
   readonly counts: Readonly<Record<string, number>>;
-  readonly servers: Readonly<Record<string, { wakes: number; sleeps: number; trueWh: number }>>;
+  readonly servers: Readonly<Record<string, ServerCounts>>;
   readonly leaks: readonly Leak[];
   /** By how much the history, which is kept, grows in a day of the series; null when it was not seen twice. */
   readonly historyKiBPerDay: number | null;
@@ -55,16 +66,41 @@ export interface ArmResult {
 
 const mebibyte = 1_024 * 1_024;
 
-/** @param wattsPerCore what a busy core of the control plane's machine draws above an idle one. */
-export function armResult(chapters: readonly Chapter[], speed: number, wattsPerCore: number): ArmResult {
+/** What it used: by the rack's own integral, or by the ledger of the meters where there is nothing else. */
+export function usedWh({ trueWh, meteredWh = 0 }: { trueWh?: number; meteredWh?: number }): number {
+  return trueWh ?? meteredWh;
+}
+
+/** How much of the energy rests on the energy model, in percent. */
+export function modelledPercent({ meteredWh, modelledWh }: ArmResult): number {
+  return meteredWh > 0 ? (modelledWh / meteredWh) * 100 : 0;
+}
+
+/** An energy as kWh; that of own machines may be that of minutes. */
+export function kWhText(energyWh: number, of: ArmResult | undefined): string {
+  const kWh = energyWh / 1_000;
+  return of?.errorWh === undefined ? kWh.toFixed(2) : String(Number(kWh.toPrecision(3)));
+}
+
+/**
+ * @param wattsPerCore what a busy core of the control plane's machine draws above an idle one.
+ * @param errors of own machines; left out: a virtual rack, whose energy is taken for that of the series.
+ */
+export function armResult(
+  chapters: readonly Chapter[],
+  speed: number,
+  wattsPerCore: number,
+  errors?: MeterErrors,
+): ArmResult {
   const [first] = chapters;
   if (!first) throw new Error('an arm without a finished chapter has no result');
   const sum = (of: (chapter: Chapter) => number) =>
     chapters.reduce((total, chapter) => total + of(chapter), 0);
   const buckets = emptyBuckets();
   for (const { load } of chapters) addBuckets(buckets, load.buckets);
-  const trueWh = sum((chapter) => chapter.trueWh) * speed;
-  const meteredWh = sum((chapter) => chapter.meteredWh) * speed;
+  const scale = errors ? 1 : speed;
+  const meteredWh = sum((chapter) => chapter.meteredWh) * scale;
+  const modelledWh = sum((chapter) => chapter.modelledWh) * scale;
   const clockSeconds = sum((chapter) => chapter.clockSeconds);
   const cpuCores = perProcess((name) => sum((chapter) => chapter.cpuSeconds[name]) / clockSeconds);
   const controlCores = processNames.reduce((total, name) => total + cpuCores[name], 0);
@@ -89,18 +125,16 @@ export function armResult(chapters: readonly Chapter[], speed: number, wattsPerC
       max: Math.round(Math.max(...chapters.map(({ load }) => load.maxMs))),
     },
     buckets,
-    trueWh,
-    meteredWh,
-    modelledWh: sum((chapter) => chapter.modelledWh) * speed,
-    ledgerErrorPercent: trueWh > 0 ? (meteredWh / trueWh - 1) * 100 : 0,
-    controlWh: (controlCores * wattsPerCore * seconds) / 3_600,
+    ...truthOf(chapters, speed, meteredWh, modelledWh),
+    ...(errors ? { errorWh: errorOf(meteredWh, modelledWh, errors), clockSeconds } : {}),
+    controlWh: (controlCores * wattsPerCore * (errors ? clockSeconds : seconds)) / 3_600,
     controlCores,
     cpuCores,
     residentMiB: perProcess((name) => Math.max(0, ...footprints.map((one) => one.residentKiB[name])) / 1_024),
     wakes: sum(({ counts }) => counts.WakeRequested ?? 0),
     sleeps: sum(({ counts }) => counts.SleepVerified ?? 0),
     counts: added(chapters.map(({ counts }) => counts)),
-    servers: serversOf(chapters, speed),
+    servers: serversOf(chapters, scale),
     leaks: leaksOf(chapters),
     historyKiBPerDay: historyGrowthOf(chapters),
     faults: chapters.flatMap(({ faults }) => faults),
@@ -127,15 +161,33 @@ function added(parts: readonly Readonly<Record<string, number>>[]): Record<strin
   return total;
 }
 
-function serversOf(chapters: readonly Chapter[], speed: number): ArmResult['servers'] {
-  const servers: Record<string, { wakes: number; sleeps: number; trueWh: number }> = {};
+/** The ledger beside the truth, where that is known. */
+function truthOf(chapters: readonly Chapter[], speed: number, meteredWh: number, modelledWh: number) {
+  if (chapters.some(({ trueWh }) => trueWh === undefined)) return { meteredWh, modelledWh };
+  const trueWh = chapters.reduce((sum, chapter) => sum + (chapter.trueWh ?? 0), 0) * speed;
+  const ledgerErrorPercent = trueWh > 0 ? (meteredWh / trueWh - 1) * 100 : 0;
+  return { trueWh, meteredWh, modelledWh, ledgerErrorPercent };
+}
+
+/** As the ledger's own report has it: meters and models err one way. */
+function errorOf(energyWh: number, modelledWh: number, errors: MeterErrors): number {
+  const measuredWh = energyWh - modelledWh;
+  return (measuredWh * errors.meterErrorPercent + modelledWh * errors.modelErrorPercent) / 100;
+}
+
+function serversOf(chapters: readonly Chapter[], scale: number): ArmResult['servers'] {
+  const servers: Record<string, ServerCounts> = {};
   for (const { servers: counted } of chapters) {
-    for (const [name, { wakes, sleeps, trueWh }] of Object.entries(counted)) {
-      const known = servers[name] ?? { wakes: 0, sleeps: 0, trueWh: 0 };
+    for (const [name, added] of Object.entries(counted)) {
+      const known = servers[name];
+      const energy = (of: 'trueWh' | 'meteredWh' | 'modelledWh') =>
+        added[of] === undefined ? {} : { [of]: (known?.[of] ?? 0) + added[of] * scale };
       servers[name] = {
-        wakes: known.wakes + wakes,
-        sleeps: known.sleeps + sleeps,
-        trueWh: known.trueWh + trueWh * speed,
+        wakes: (known?.wakes ?? 0) + added.wakes,
+        sleeps: (known?.sleeps ?? 0) + added.sleeps,
+        ...energy('trueWh'),
+        ...energy('meteredWh'),
+        ...energy('modelledWh'),
       };
     }
   }

@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { endProcess } from '../../libs/runtime/supervisor.ts';
@@ -7,6 +7,7 @@ import { readChapters, writeWhole } from './chapter.ts';
 import type { Conditions } from './conditions.ts';
 import type { ArmMessage, ArmOrder } from './messages.ts';
 import type { ArmName, TrialOptions } from './options.ts';
+import type { OwnParameters } from './ownPool.ts';
 
 /** What makes a run the one it is: it can be gone on with only as the same. */
 export interface Parameters {
@@ -20,6 +21,8 @@ export interface Parameters {
   readonly peakShare: number;
   readonly setupSeconds: number;
   readonly faults: boolean;
+  /** On own machines; absent: on a virtual rack. */
+  readonly own?: OwnParameters;
 }
 
 /** `run.json` of a run's folder. */
@@ -37,9 +40,24 @@ export function runFolder(out: string, seed: number, faults: boolean): string {
   return join(out, `seed-${seed}${faults ? '-faults' : ''}`);
 }
 
-export function parametersOf(options: TrialOptions, seconds: number, chapterSeconds: number): Parameters {
+export function parametersOf(
+  options: TrialOptions,
+  seconds: number,
+  chapterSeconds: number,
+  own?: OwnParameters,
+): Parameters {
   const { trace, firstDay, speed, servers, seed, peakShare, setupSeconds, faults } = options;
-  return { trace, firstDay, seconds, chapterSeconds, speed, servers, seed, peakShare, setupSeconds, faults };
+  const common = { trace, firstDay, seconds, chapterSeconds, speed, servers, seed, peakShare, setupSeconds };
+  if (!own) return { ...common, faults };
+  const machines = Object.values(own.servers);
+  const setupTimesMs = machines.map(({ energy }) => energy.setupTimeMs);
+  return {
+    ...common,
+    servers: machines.length,
+    setupSeconds: Math.max(...setupTimesMs) / 1_000,
+    faults,
+    own,
+  };
 }
 
 /**
@@ -71,6 +89,22 @@ export async function openRun(folder: string, parameters: Parameters, conditions
   await writeWhole(file, `${JSON.stringify(run, null, 1)}\n`);
 }
 
+/** The folders of the runs below `out`. */
+export async function runFoldersOf(out: string): Promise<string[]> {
+  const names = await readdir(out).catch(() => [] as string[]);
+  return names.filter((name) => name.startsWith('seed-')).sort();
+}
+
+/** One report is of one kind. @throws Error when `out` holds runs of the other. */
+export async function refuseOtherKind(out: string, isOwn: boolean): Promise<void> {
+  for (const name of await runFoldersOf(out)) {
+    const run = await readRunFile(join(out, name));
+    if (!run || (run.parameters.own !== undefined) === isOwn) continue;
+    const kind = isOwn ? 'a virtual rack' : 'own machines';
+    throw new Error(`--out must be a folder of its own (got ${out}, which holds a run on ${kind})`);
+  }
+}
+
 export async function readRunFile(folder: string): Promise<RunFile | undefined> {
   const text = await readFile(join(folder, 'run.json'), 'utf8').catch(() => undefined);
   return text === undefined ? undefined : (JSON.parse(text) as RunFile);
@@ -80,7 +114,7 @@ export async function readRunFile(folder: string): Promise<RunFile | undefined> 
 export async function runArms(
   options: TrialOptions,
   folder: string,
-  part: { readonly seconds: number; readonly chapterSeconds: number },
+  part: Pick<ArmOrder, 'seconds' | 'chapterSeconds' | 'own'>,
   distDir: string,
   say: (line: string) => void,
   signal: AbortSignal,
@@ -130,6 +164,7 @@ async function runArmProcess(
   signal: AbortSignal,
 ): Promise<void> {
   await mkdir(order.folder, { recursive: true });
+  const { own } = order;
   const child = fork(join(distDir, 'lab/trial/armProcess.js'), [JSON.stringify(order)], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     detached: true,
@@ -143,10 +178,17 @@ async function runArmProcess(
     else finished = true;
   });
   const gone = new Promise<void>((done) => child.once('exit', () => done()));
-  const end = () => void endProcess(child, stopTimeoutMs);
+  // Own machines are woken before it ends.
+  const end = () => void endProcess(child, stopTimeoutMs + (own?.readyTimeoutMs ?? 0));
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
   await gone;
   signal.removeEventListener('abort', end);
-  if (!finished) throw new Error(`the arm ${order.arm} ended early: ${failure ?? 'without a word'}`);
+  if (finished) return;
+  if (failure === undefined && own && !own.onlyWakes) {
+    say('it is gone without a word; every server is woken');
+    const rescue: ArmOrder = { ...order, arm: 'alwaysOn', own: { ...own, onlyWakes: true } };
+    await runArmProcess(rescue, distDir, say, (go) => go(), new AbortController().signal);
+  }
+  throw new Error(`the arm ${order.arm} ended early: ${failure ?? 'without a word'}`);
 }

@@ -3,7 +3,8 @@ import { processNames } from './footprint.ts';
 import type { ArmName } from './options.ts';
 import type { Check, RunResult } from './report.ts';
 import { runName } from './report.ts';
-import type { ArmResult } from './result.ts';
+import { type ArmResult, kWhText, modelledPercent, usedWh } from './result.ts';
+import type { Parameters } from './run.ts';
 import { filled, inWords, type Words } from './words.ts';
 
 type Labels = Readonly<Record<ArmName, string>>;
@@ -39,23 +40,28 @@ export function figuresTable(
   labels: Labels,
 ): string {
   const { columns } = words;
-  const baseWh = run.arms.alwaysOn?.trueWh;
+  const { alwaysOn } = run.arms;
+  const baseWh = alwaysOn && usedWh(alwaysOn);
+  const plusMinus = (arm: ArmResult) => (arm.errorWh === undefined ? '' : ` ± ${kWhText(arm.errorWh, arm)}`);
   const rows: readonly (readonly [string, (arm: ArmResult) => Cell])[] = [
-    [columns.energy, (arm) => cell((arm.trueWh / 1_000).toFixed(2))],
+    [columns.energy, (arm) => cell(`${kWhText(usedWh(arm), arm)}${plusMinus(arm)}`)],
     [`${words.control}, kWh`, (arm) => cell((arm.controlWh / 1_000).toFixed(3))],
     [
       columns.saved,
       (arm) =>
         cell(
           baseWh && arm.arm !== 'alwaysOn'
-            ? ((1 - (arm.trueWh + arm.controlWh) / baseWh) * 100).toFixed(1)
+            ? ((1 - (usedWh(arm) + arm.controlWh) / baseWh) * 100).toFixed(1)
             : '–',
         ),
     ],
     [
       columns.ledger,
-      (arm) =>
-        cell(arm.ledgerErrorPercent.toFixed(2), Math.abs(arm.ledgerErrorPercent) <= 1 ? 'good' : 'bad'),
+      (arm) => {
+        const off = arm.ledgerErrorPercent;
+        if (off === undefined) return cell(modelledPercent(arm).toFixed(0));
+        return cell(off.toFixed(2), Math.abs(off) <= 1 ? 'good' : 'bad');
+      },
     ],
     [columns.requests, (arm) => cell(arm.requests.toLocaleString('en-US'))],
     [columns.failed, (arm) => cell(arm.failed, arm.failed === 0 ? 'good' : 'bad')],
@@ -101,8 +107,8 @@ export function machinesTable(
     names.map((name) => [
       cell(name),
       ...shown.flatMap((arm) => {
-        const server = arm.servers[name] ?? { wakes: 0, sleeps: 0, trueWh: 0 };
-        return [cell(server.wakes), cell(server.sleeps), cell((server.trueWh / 1_000).toFixed(2))];
+        const server = arm.servers[name] ?? { wakes: 0, sleeps: 0 };
+        return [cell(server.wakes), cell(server.sleeps), cell(kWhText(usedWh(server), arm))];
       }),
     ]),
   );
@@ -170,10 +176,27 @@ export function checksTable(checks: readonly Check[], words: Words): string {
   );
 }
 
+function conditionsOf({ own, ...parameters }: Parameters): (readonly [string, string])[] {
+  const rows = Object.entries(parameters).map(([name, value]) => [name, String(value)] as const);
+  if (!own) return rows;
+  const { servers, ...rest } = own;
+  return [
+    ...rows,
+    ...Object.entries(rest).map(([name, value]) => [name, String(value)] as const),
+    ...Object.entries(servers).map(
+      ([name, { capacityRps, energy, wakesBy, sleepsBy, metersBy }]) =>
+        [
+          name,
+          `${capacityRps}/s · ${energy.offWatts}/${energy.idleWatts}/${energy.busyWatts} W · wake ${wakesBy.join(', ')} · sleep ${sleepsBy.join(', ')} · meter ${metersBy.join(', ') || '–'}`,
+        ] as const,
+    ),
+  ];
+}
+
 export function conditionsTable({ parameters, conditions, arms }: RunResult, words: Words): string {
   const nemuri = arms.nemuri;
   const rows: (readonly [string, string])[] = [
-    ...Object.entries(parameters).map(([name, value]) => [name, String(value)] as const),
+    ...conditionsOf(parameters),
     ...conditions.flatMap((one) => [
       [
         words.columns.commit,

@@ -1,6 +1,6 @@
 import type { RecordedEvent } from '../events/mod.ts';
 import { type Contradictions, evolveContradictions } from './contradictions.ts';
-import { type Drills, evolveHand, type Order } from './hand.ts';
+import { type Cordon, type Drills, evolveHand, type Order } from './hand.ts';
 import { evolveHeartbeat, type HeartbeatState, rebootsWhileServing } from './heartbeat.ts';
 import { acted, enter, rememberedActions, trace } from './serverFold.ts';
 import { evolveWake } from './serverWake.ts';
@@ -100,6 +100,8 @@ export interface ServerState {
   /** Epoch ms of the last commands sent to its hardware, and of the last power cycles to mend it; newest last. */
   readonly actionsAtMs: readonly number[];
   readonly mendedAtMs: readonly number[];
+  /** Who cordoned it and why, while it is. */
+  readonly cordon?: Cordon;
   readonly order?: Order;
   readonly drills?: Drills;
 }
@@ -284,10 +286,6 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
       const { capacityRps, configuredRps } = event.data;
       return { ...server, learnedCapacity: { capacityRps, configuredRps } };
     }
-    case 'ServerCordoned':
-      return { ...server, cordoned: true };
-    case 'ServerUncordoned':
-      return { ...server, cordoned: false };
     default:
       return server;
   }

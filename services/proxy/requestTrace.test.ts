@@ -26,7 +26,7 @@ const clientSays = (flags: string) => `00-${traceId}-00f067aa0ba902b7-${flags}`;
 function request(options: Partial<RequestTraceOptions> = {}) {
   return createRequestTrace({
     method: 'GET',
-    path: '/a',
+    target: '/a',
     pool: 'web',
     traceparent: undefined,
     startedAtMs,

@@ -40,8 +40,8 @@ test('an hour of the experiment, three arms on real processes, with accidents, e
   expect(requests[0]).toBeGreaterThan(100);
   for (const arm of Object.values(run?.arms ?? {})) {
     expect(arm.failed).toBe(0);
-    expect(arm.trueWh).toBeGreaterThan(0);
-    expect(Math.abs(arm.ledgerErrorPercent)).toBeLessThan(10);
+    expect(arm.trueWh ?? 0).toBeGreaterThan(0);
+    expect(Math.abs(arm.ledgerErrorPercent ?? Number.NaN)).toBeLessThan(10);
     expect(arm.controlCores).toBeGreaterThan(0);
   }
   expect(run?.arms.nemuri?.faults.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['bus', 'crash']));
