@@ -111,9 +111,9 @@ export async function startHealth(
     } else if ('server' in event.data) probers.get(event.data.server)?.nudge();
   });
 
-  let sampledAtMs = nowMs();
+  let sampledAtMs = clock.monotonicMs();
   const sample = async () => {
-    const timeMs = nowMs();
+    const timeMs = clock.monotonicMs();
     const data = {
       prober: settings.name,
       intervalMs: timeMs - sampledAtMs,

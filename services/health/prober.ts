@@ -117,10 +117,10 @@ export function startProber(server: string, options: ProberOptions): Prober {
     if (!before || purpose === 'none') return;
     const { healthCheck } = before.pool;
     let lateMs = 0;
-    let askedAtMs = nowMs();
+    let askedAtMs = clock.monotonicMs();
     const result = await options.turns.take(() => {
       lateMs = dueMs === undefined ? 0 : Math.max(0, clock.monotonicMs() - dueMs);
-      askedAtMs = nowMs();
+      askedAtMs = clock.monotonicMs();
       return ask(before, purpose);
     }, before.bounds.maxConcurrentProbes);
     options.onProbe(result, lateMs);
@@ -132,7 +132,10 @@ export function startProber(server: string, options: ProberOptions): Prober {
     silentSinceMs = result.answered ? undefined : (silentSinceMs ?? askedAtMs);
     witness = witnessOf(witness, count, result, healthCheck.fall);
     if (count.bad >= healthCheck.fall && options.holdsBack(after.state)) return;
-    const heard = { silentForMs: nowMs() - (silentSinceMs ?? nowMs()), speaks: options.speaks(server) };
+    const heard = {
+      silentForMs: clock.monotonicMs() - (silentSinceMs ?? clock.monotonicMs()),
+      speaks: options.speaks(server),
+    };
     const fact = factOf(after, purpose, count, result, heard, nowMs());
     if (fact && (await view.record(fact, publishTimeoutMs)))
       log.info({ server, detail: result.detail }, fact.type);

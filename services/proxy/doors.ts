@@ -80,12 +80,13 @@ export function openDoors({ context, view, onConfigured, onTimedOut }: DoorsOpti
     drains.look();
   });
 
-  let sampledAtMs = nowMs();
+  // A wall clock that was set back must not silence this proxy until it has caught up.
+  let sampledAtMs = clock.monotonicMs();
   const sample = async (stopping: boolean) => {
     const timeMs = nowMs();
-    const intervalMs = timeMs - sampledAtMs;
+    const intervalMs = clock.monotonicMs() - sampledAtMs;
     if (intervalMs <= 0 && !stopping) return;
-    sampledAtMs = timeMs;
+    sampledAtMs += intervalMs;
     const drafts = [...gates.values()].map((gate) => {
       const { parking } = gate;
       const parkedOldestMs = parking.oldestMs === undefined ? 0 : Math.max(0, timeMs - parking.oldestMs);
