@@ -260,6 +260,18 @@ describe('status', () => {
     });
   });
 
+  test('says nothing of a snapshot that its user may not keep', async () => {
+    const refused = () => Promise.reject(new Error('Permissions Violation'));
+    // Each run closes its own.
+    const connect: Cli['connect'] = async () =>
+      Object.create(openMemoryBus(store, { source: 'cli' }), { saveSnapshot: { value: refused } });
+    expect((await nemuri(['status'], { connect })).err).toEqual([]);
+    const env = { NEMURI_LOG_LEVEL: 'debug' };
+    expect((await nemuri(['status'], { connect, env })).err).toEqual([
+      expect.stringContaining('snapshot not saved'),
+    ]);
+  });
+
   test('shows each server by its four axes', async () => {
     await nemuri(['configure', '-c', file]);
     await bus.publish(cordoned);
