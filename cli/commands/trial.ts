@@ -29,7 +29,11 @@ export function registerTrial(program: Command, cli: Cli): void {
       if (cli.signal.aborted) end();
       if (child.stdout) createInterface({ input: child.stdout }).on('line', (line) => cli.out(line));
       if (child.stderr) createInterface({ input: child.stderr }).on('line', (line) => cli.err(line));
+      // The first Ctrl-C ends it; with a second one nobody would be here to be told what became of the servers.
+      const stay = () => {};
+      process.on('SIGINT', stay);
       const [code] = await once(child, 'close');
+      process.off('SIGINT', stay);
       cli.signal.removeEventListener('abort', end);
       if (code !== 0) throw new CliError(code === 1 ? 1 : 2, `trial ended with exit code ${code}`);
     });
