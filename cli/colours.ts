@@ -31,7 +31,7 @@ export function paintStatusLine(line: string, paint: Paint): string {
   if (line.startsWith('pool ')) return paint('bold', line);
   const isServer = /^ {2}[a-z0-9-]+ +[a-z]+ +\d+ (s|min|h|d) /.test(line);
   if (!isServer) return line;
-  return line.replace(/(?<= )[a-z]+(?= |$)/g, (word) => {
+  return line.replace(/(?<= )[a-z]+(?=[ ,]|$)/g, (word) => {
     const colour = Object.hasOwn(ofWord, word) ? ofWord[word] : undefined;
     return colour ? paint(colour, word) : word;
   });

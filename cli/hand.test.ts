@@ -28,6 +28,7 @@ const said = { reason: 'new fan', by: 'ada' };
 
 test.each<[string[], EventType, object]>([
   [['cordon', 's1'], 'ServerCordoned', { server: 's1', ...said }],
+  [['cordon', 's1', '--for', '2h'], 'ServerCordoned', { server: 's1', untilMs: nowMs + 7_200_000, ...said }],
   [['uncordon', 's1'], 'ServerUncordoned', { server: 's1', ...said }],
   [['wake', 's1', '--for', '2h'], 'WakeOrdered', { server: 's1', untilMs: nowMs + 7_200_000, ...said }],
   [['sleep', 's2'], 'SleepOrdered', { server: 's2', untilMs: nowMs + 3_600_000, ...said }],
@@ -74,6 +75,25 @@ test.each<[string[], string]>([
 test('wrong usage is told', async () => {
   const { code, err } = await nemuri('wake', 's1', '--for', 'ever');
   expect([code, err.join()]).toEqual([2, expect.stringContaining('It must be such as 30s, 10m, 2h or 7d.')]);
+});
+
+test('status, explain and doctor say until when a server is cordoned', async () => {
+  await bus.publish(draftOf('CapacityDecided', { target: ['s2'] }));
+  await nemuri('cordon', 's1', '--for', '2h', '--reason', 'new fan');
+  await nemuri('cordon', 's2', '--reason', 'broken');
+  const { out } = await nemuri('status');
+  const end = new Date(nowMs + 7_200_000).toISOString();
+  const lines = [
+    `s1: ada cordoned it until ${end} (2 h more): new fan`,
+    's2: ada cordoned it until it is uncordoned: broken',
+  ];
+  expect(out.slice(-2)).toEqual(lines.map((line) => `  ${line}`));
+  expect(out.join('\n')).toMatch(/ s1 .* cordoned, 2 h more\n.* s2 .* cordoned\n/);
+  expect((await nemuri('explain')).out).toEqual(
+    expect.arrayContaining(lines.map((line) => `  left out  ${line}`)),
+  );
+  const report = JSON.parse((await nemuri('status', '--json')).out.join(''));
+  expect(report.pools[0].servers[0].cordon).toEqual({ untilMs: nowMs + 7_200_000, ...said });
 });
 
 test('status shows orders, failed drills and what is held back', async () => {

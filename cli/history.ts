@@ -1,6 +1,6 @@
 import type { Bus } from '../libs/bus/mod.ts';
 import { messageOf } from '../libs/runtime/errors.ts';
-import { type FleetView, openFleetView } from '../libs/runtime/fleetView.ts';
+import { type FleetView, openFleetView, snapshotNotSaved } from '../libs/runtime/fleetView.ts';
 import { type BusOptions, withinTime } from './busOptions.ts';
 import { type Cli, CliError, oneLine } from './cli.ts';
 
@@ -20,7 +20,11 @@ export async function withFleet(
   const opening = openFleetView({
     bus,
     name: snapshotName,
-    onProblem: (problem, details) => cli.err(oneLine(`nemuri: ${problem} ${JSON.stringify(details)}`)),
+    onProblem(problem, details) {
+      // A user who may only read keeps none; the next run reads a little more.
+      if (problem === snapshotNotSaved && cli.env.NEMURI_LOG_LEVEL !== 'debug') return;
+      cli.err(oneLine(`nemuri: ${problem} ${JSON.stringify(details)}`));
+    },
   });
   const view = await withinTime(opening, options.timeout * 1_000, cli.signal).catch((error) => {
     throw new CliError(2, `the history can't be read: ${messageOf(error)}`, { cause: error });

@@ -43,8 +43,17 @@ test('without a terminal it takes options and defaults, and validate accepts wha
   const { code, out, err } = await nemuri(['init', '-o', file, ...twoServers, '--capacity', '80']);
   expect([code, err]).toEqual([0, []]);
   expect(out[0]).toBe(`${file} is written: 2 servers in the pool web. Then:`);
+  expect(out[1]).toBe(`  nemuri validate -c ${file}`);
+  const byNpx = await nemuri(['init', '-o', file, '--force', ...twoServers, '--capacity', '80'], {
+    env: { npm_command: 'exec' },
+  });
+  expect(byNpx.out[1]).toBe(`  npx nemuri validate -c ${file}`);
   expect(await nemuri(['validate', '-c', file])).toMatchObject({ code: 0 });
   expect((await written()).servers['a-2']).toMatchObject({ url: 'http://10.0.0.2:8080', capacityRps: 80 });
+  expect(await nemuri(['power', 'test', '-c', file, '--server', 'a-1'])).toMatchObject({
+    code: 1,
+    err: [expect.stringMatching(/a-1 has no power method: .* docs\/power\.md/)],
+  });
   expect((await readFile(file, 'utf8')).match(/#/g)?.length).toBeGreaterThan(10);
 });
 

@@ -32,7 +32,7 @@ Examples:
   nemuri replay --at -2h               the fleet as it was
   nemuri explain                       why the last decision
   nemuri simulate --trace load.csv     the planner on a load series
-  nemuri whatif -c new.yaml            the recorded load under another configuration
+  nemuri whatif --set planner.risk=0.01   the recorded load under other settings, or another file (-c)
   nemuri trial -c nemuri.yaml --dry-run   what an experiment on your own machines would do
   nemuri power test -c nemuri.yaml --server web-1   how a machine is switched, tried
   nemuri report --since 7d             kWh used and saved, cost, CO2

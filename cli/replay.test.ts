@@ -102,6 +102,7 @@ describe('events', () => {
   ])('--filter %j', async (filters, expected) => {
     const args = filters.flatMap((filter) => ['--filter', filter]);
     expect(await found('--until', '0s', ...args)).toEqual(expected);
+    expect(await found('--until', 'now', ...args)).toEqual(expected);
   });
 
   test('of both streams in the order in which they were stored', async () => {

@@ -37,6 +37,13 @@ test('adds the accounted hours to what the meters say since, with cost and the t
   expect(text.out[1]).toMatch(/^ {2}used {7}0\.140 kWh ± 0\.003 kWh, 0 % modelled, 0\.04 EUR$/);
 });
 
+test('what is nothing when rounded has no sign', async () => {
+  await configured();
+  await bus.publish(draftOf('EnergyAccounted', { alwaysOnWh: 139.9999 }));
+  const { out } = await runOnStore(store, ['report', '--since', 'all']);
+  expect(out.join('\n')).toMatch(/saved {6}0\.000 kWh/);
+});
+
 test('says when there is nothing to report, and what is missing', async () => {
   expect(await runOnStore(store, ['report'])).toMatchObject({ code: 1 });
   await configured();

@@ -1,4 +1,5 @@
 import {
+  type Cordon,
   type Fleet,
   failedItsDrill,
   floorOf,
@@ -17,6 +18,8 @@ export interface ServerReport {
   readonly powerState: string;
   readonly health: string;
   readonly cordoned: boolean;
+  /** While it is: by whom and why, and until when where it ends by itself. */
+  readonly cordon?: Cordon;
   /** No method reads its power: it is inferred from probes. */
   readonly powerInferred?: boolean;
   /** The operator's order that holds. */
@@ -115,6 +118,7 @@ function serverReport({ state }: ServerView, nowMs: number): ServerReport {
     powerState: state.powerState,
     health: state.health,
     cordoned: state.cordoned,
+    ...(state.cordon ? { cordon: state.cordon } : {}),
     ...(state.powerInferred ? { powerInferred: true } : {}),
     ...(order ? { order } : {}),
     ...(failedItsDrill(state) ? { failedItsDrill: true } : {}),
@@ -155,17 +159,32 @@ function poolLines(pool: PoolReport, nowMs: number): string[] {
         ago(server.sinceMs, nowMs),
         server.powerInferred ? `${server.powerState} (inferred)` : server.powerState,
         server.health,
-        server.cordoned ? 'cordoned' : '-',
+        cordonCell(server, nowMs),
       ]),
     ]),
     ...notes(pool, nowMs),
   ];
 }
 
+function cordonCell({ cordoned, cordon }: ServerReport, nowMs: number): string {
+  if (!cordoned) return '-';
+  return cordon?.untilMs === undefined ? 'cordoned' : `cordoned, ${ago(nowMs, cordon.untilMs)} more`;
+}
+
+/** Who cordoned a server, why, and until when. */
+export function cordonLine(server: string, { untilMs, reason, by }: Cordon, nowMs: number): string {
+  const end =
+    untilMs === undefined
+      ? 'until it is uncordoned'
+      : `until ${new Date(untilMs).toISOString()} (${ago(nowMs, untilMs)} more)`;
+  return `${server}: ${by} cordoned it ${end}: ${reason}`;
+}
+
 /** What else an operator should know of the pool; nothing, most of the time. */
 function notes({ servers, heldBack: held, drills }: PoolReport, nowMs: number): string[] {
   const total = drills.passed + drills.failed;
   return [
+    ...servers.flatMap(({ name, cordon }) => (cordon ? [`  ${cordonLine(name, cordon, nowMs)}`] : [])),
     ...servers.flatMap(({ name, order }) => {
       if (!order) return [];
       const left = ago(nowMs, order.untilMs);

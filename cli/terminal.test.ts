@@ -48,6 +48,12 @@ describe('colours', () => {
     expect(paintOf({ env: {}, ...world })('red', 'x').includes(escapeCharacter)).toBe(coloured);
   });
 
+  test('also a cordon with its time', async () => {
+    await bus.publish(draftOf('ServerCordoned', { untilMs: nowMs + 7_200_000 }));
+    const { out } = await nemuri(['status'], { terminal });
+    expect(out.join('\n')).toContain(`${escapeCharacter}[36mcordoned${escapeCharacter}[0m, 2 h more`);
+  });
+
   test('leave the text of others alone', async () => {
     await bus.publish(draftOf('CapacityDecided', { reason: 'all servers are ready' }));
     const { out } = await nemuri(['status'], { terminal });

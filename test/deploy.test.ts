@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
+import { natsUsers } from '../libs/bus/mod.ts';
 import { isEventType } from '../libs/events/mod.ts';
 import {
   type MetricDefinition,
@@ -85,7 +86,7 @@ interface Container {
   readonly command?: readonly string[];
   readonly args?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
-  readonly env?: readonly { readonly name: string }[];
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
   readonly build?: string;
   readonly volumes?: readonly string[];
   readonly [key: string]: unknown;
@@ -101,7 +102,14 @@ const documents = parseAllDocuments(read('deploy/kubernetes.yaml')).map(
 );
 interface PodOwner {
   readonly template?: {
-    readonly spec: { readonly securityContext: object; readonly containers: readonly Container[] };
+    readonly spec: {
+      readonly securityContext: object;
+      readonly containers: readonly Container[];
+      readonly volumes?: readonly {
+        readonly name: string;
+        readonly secret?: { readonly items?: readonly { readonly path: string }[] };
+      }[];
+    };
   };
 }
 const pods = documents.flatMap(({ metadata, spec }) =>
@@ -175,6 +183,76 @@ test('Prometheus scrapes the services by their names and admin port', () => {
     const [name = '', port] = target.split(':');
     expect(services[name]?.environment?.NEMURI_ADMIN_LISTEN).toBe(`0.0.0.0:${port}`);
   }
+});
+
+describe('the users of the bus', () => {
+  const users = natsUsers([]);
+  const userOf = (script: string) => (script.startsWith('cli/') ? 'cli' : (script.split('/')[1] ?? ''));
+
+  interface Deployed {
+    readonly script: string;
+    readonly user: unknown;
+    readonly password: unknown;
+    /** Files with passwords that it is given. */
+    readonly files: readonly string[];
+  }
+  const composed = (file: string): Deployed[] => {
+    const base = file.includes('cluster') ? servicesOf('docker-compose.yml') : {};
+    const { secrets } = parse(read(file)) as { secrets: Record<string, { file: string }> };
+    return Object.entries(servicesOf(file)).flatMap(([name, service]) => {
+      const script = (service.command ?? base[name]?.command ?? [])[0] ?? '';
+      if (!script.endsWith('.js')) return [];
+      const { NEMURI_NATS_USER: user, NEMURI_NATS_PASSWORD: password } = service.environment ?? {};
+      const own = (service.secrets ?? []) as string[];
+      expect(own.map((one) => secrets[one]?.file)).toEqual(
+        own.map((one) => expect.stringMatching(`/nats/secrets/${one}$`)),
+      );
+      return [{ script, user, password, files: own.map((one) => `/run/secrets/${one}`) }];
+    });
+  };
+  const inKubernetes = (): Deployed[] =>
+    pods.flatMap(({ containers, volumes = [] }) =>
+      containers.flatMap(({ args = [], env = [] }) => {
+        const settingOf = (name: string) => env.find((one) => one.name === name)?.value;
+        const items = volumes.find(({ name }) => name === 'nats')?.secret?.items ?? [];
+        if (!args[0]?.endsWith('.js')) return [];
+        const [user, password] = [settingOf('NEMURI_NATS_USER'), settingOf('NEMURI_NATS_PASSWORD')];
+        return [{ script: args[0], user, password, files: items.map(({ path }) => `/run/nats/${path}`) }];
+      }),
+    );
+
+  test.each([
+    ['compose.production.yml', () => composed('deploy/compose.production.yml')],
+    ['compose.cluster.yml', () => composed('deploy/compose.cluster.yml')],
+    ['kubernetes.yaml', inKubernetes],
+  ])('%s: each service is its own user, and is given its own password as a file', (_file, deployed) => {
+    const found = deployed();
+    const services = ['cli', 'proxy', 'planner', 'power', 'health', 'console'];
+    expect(new Set(found.map(({ script }) => userOf(script)))).toEqual(new Set(services));
+    for (const { script, user, password, files } of found) {
+      expect([script, user]).toEqual([script, userOf(script)]);
+      expect(users.map(({ name }) => name)).toContain(user);
+      expect([script, `file:${files.join()}`]).toEqual([script, password]);
+    }
+  });
+
+  test('every nats-server takes in the users, and their passwords from its environment', () => {
+    for (const file of ['deploy/compose.production.yml', 'deploy/compose.cluster.yml']) {
+      const servers = Object.entries(servicesOf(file)).filter(([name]) => name.startsWith('nats'));
+      expect(servers.length).toBeGreaterThan(0);
+      for (const [, { command = [], env_file: environment, volumes = [] }] of servers) {
+        expect(command.join(' ')).toContain('/etc/nats/nats.conf');
+        expect(environment).toMatch(/\/nats\/secrets\/server\.env$/);
+        expect(volumes.map((one) => one.split(':')[1])).toEqual(
+          expect.arrayContaining(['/etc/nats/nats.conf', '/etc/nats/users.conf']),
+        );
+      }
+    }
+    const nats = pods.find(({ name }) => name === 'nats');
+    expect(nats?.containers[0]?.envFrom).toEqual([{ secretRef: { name: 'nats-server' } }]);
+    expect(read('deploy/nats/nats.conf')).toMatch(/^include users\.conf$/m);
+    expect(read('.gitignore')).toContain('deploy/nats/secrets/');
+  });
 });
 
 describe('kubernetes.yaml', () => {

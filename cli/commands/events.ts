@@ -43,7 +43,10 @@ export function registerEvents(program: Command, cli: Cli): void {
       addFilter,
     )
     .option('--since <when>', 'begin in the past: 30s, 10m, 2h, 7d, an ISO 8601 time, or all')
-    .option('--until <when>', 'end there: as --since; without --since the beginning is the first event kept')
+    .option(
+      '--until <when>',
+      'end there: as --since, or now; without --since the beginning is the first event kept',
+    )
     .option('--count <events>', 'end after so many events', positiveNumber)
     .option('--json', 'each event as one JSON object a line');
   withBusOptions(command)

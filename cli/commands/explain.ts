@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import type { Bus } from '../../libs/bus/mod.ts';
-import type { Fleet } from '../../libs/domain/mod.ts';
+import { type Fleet, serversOfPool } from '../../libs/domain/mod.ts';
 import { decisionSubject, type EventOf } from '../../libs/events/mod.ts';
 import { type BusOptions, withBus, withBusOptions } from '../busOptions.ts';
 import { type Cli, CliError, oneLine } from '../cli.ts';
 import { withFleet } from '../history.ts';
+import { cordonLine } from '../statusReport.ts';
 
 type Decided = EventOf<'CapacityDecided'>;
 
@@ -31,7 +32,8 @@ export function registerExplain(program: Command, cli: Cli): void {
           const decisions = await lastDecisions(bus, fleet, options.pool);
           if (options.json) cli.out(JSON.stringify(decisions));
           else
-            for (const line of decisions.flatMap((one) => linesOf(one, cli.nowMs()))) cli.out(oneLine(line));
+            for (const line of decisions.flatMap((one) => linesOf(one, fleet, cli.nowMs())))
+              cli.out(oneLine(line));
         });
       });
     });
@@ -56,7 +58,7 @@ async function lastDecisions(bus: Bus, fleet: Fleet, only: string | undefined): 
   return decisions;
 }
 
-function linesOf({ data, timeMs, traceparent }: Decided, nowMs: number): string[] {
+function linesOf({ data, timeMs, traceparent }: Decided, fleet: Fleet, nowMs: number): string[] {
   const { inputs, forecastRps } = data;
   const leftMs = timeMs + data.validForMs - nowMs;
   const lease = leftMs > 0 ? `holds for ${seconds(leftMs)} more` : `its lease ended ${seconds(-leftMs)} ago`;
@@ -67,6 +69,9 @@ function linesOf({ data, timeMs, traceparent }: Decided, nowMs: number): string[
     `  demand    now ${inputs.nowRps}, level ${inputs.levelRps}, up to ${forecastRps} requests/s in ${seconds(inputs.horizonMs)} at risk ${inputs.risk}; kept for ${inputs.keepRps}`,
     `  servers   ${inputs.neededServers} needed, ${inputs.keptServers} kept, floor ${inputs.floor}, ${inputs.spareServers} spare; ${inputs.countedServers} ready; capacity ${inputs.capacityRps} requests/s`,
     `  known     for ${seconds(inputs.observedForMs)} from ${inputs.proxies} proxies; ${inputs.parked} parked, ${inputs.inFlight} in flight; a sleep pays after ${seconds(inputs.breakEvenMs)}`,
+    ...serversOfPool(fleet, data.pool).flatMap(({ state: { name, cordon } }) =>
+      cordon ? [`  left out  ${cordonLine(name, cordon, nowMs)}`] : [],
+    ),
     ...(traceparent ? [`  trace     ${traceparent.split('-')[1] ?? traceparent}`] : []),
   ];
 }

@@ -3,6 +3,7 @@ import {
   defaultOrderMs,
   type Fleet,
   type HandSaid,
+  type HandTime,
   type PoolVerb,
   poolFact,
   poolHandRefusal,
@@ -23,37 +24,43 @@ interface HandOptions extends BusOptions {
   readonly pool?: string;
   readonly server?: string;
   /** Milliseconds. */
-  readonly for: number;
+  readonly for?: number;
 }
 
 const maxReasonChars = 2_000;
 
 /** The operator's hand on servers: `cordon`, `uncordon`, `wake`, `sleep` and `drill`. Each is a fact with reason and author. */
 export function registerServerHand(program: Command, cli: Cli): void {
-  const verb = (name: ServerVerb, description: string, isOrder: boolean) => {
+  const verb = (name: ServerVerb, description: string) => {
     const command = program.command(`${name} <servers...>`).description(description);
-    if (isOrder)
+    if (name === 'cordon')
+      command.option(
+        '--for <duration>',
+        'end it after such as 2h; default: until it is uncordoned',
+        duration,
+      );
+    if (name === 'wake' || name === 'sleep')
       command.option('--for <duration>', 'how long it holds, such as 30m', duration, defaultOrderMs);
     withHandOptions(command).action((servers: string[], options: HandOptions) =>
-      publish(cli, options, (fleet, said) =>
+      publish(cli, options, (fleet, said, time) =>
         servers.map((server) =>
-          serverFact(name, allowed(server, serverHandRefusal(fleet, name, server)), said),
+          serverFact(name, allowed(server, serverHandRefusal(fleet, name, server)), said, time),
         ),
       ),
     );
   };
-  verb('cordon', 'send a server no new requests, and leave its power alone', false);
-  verb('uncordon', 'end the cordon of a server', false);
-  verb('wake', 'keep a server awake for a while, whatever is decided', true);
-  verb('sleep', 'let a server sleep for a while, as far as the floor and every check allow', true);
+  verb('cordon', 'send a server no new requests, and leave its power alone: for maintenance');
+  verb('uncordon', 'end the cordon of a server');
+  verb('wake', 'keep a server awake for a while, whatever is decided');
+  verb('sleep', 'let a server sleep for a while, as far as the floor and every check allow');
   const drill = program
     .command('drill')
     .description('wake a sleeping server, see that it serves, and put it back')
     .option('--server <name>', 'which; default: the one of each pool that has slept longest')
     .option('--for <duration>', 'how long the request stands, such as 30m', duration, defaultOrderMs);
   withHandOptions(drill).action((options: HandOptions) =>
-    publish(cli, options, (fleet, said) =>
-      sleepersOf(fleet, options.server).map((server) => serverFact('drill', server, said)),
+    publish(cli, options, (fleet, said, time) =>
+      sleepersOf(fleet, options.server).map((server) => serverFact('drill', server, said, time)),
     ),
   );
 }
@@ -84,7 +91,8 @@ export function registerPoolHand(program: Command, cli: Cli): void {
 }
 
 const examplesOf: Readonly<Record<string, string>> = {
-  cordon: "nemuri cordon web-1 --reason 'new disk'",
+  cordon:
+    "nemuri cordon web-1 --for 2h --reason 'new disk'\n  nemuri cordon web-1 --reason 'until the part comes'",
   uncordon: 'nemuri uncordon web-1',
   wake: "nemuri wake web-1 web-2 --for 2h --reason 'the sale begins'",
   sleep: 'nemuri sleep web-3 --for 30m',
@@ -106,15 +114,15 @@ function withHandOptions(command: Command): Command {
 async function publish(
   cli: Cli,
   options: HandOptions,
-  draftsOf: (fleet: Fleet, said: HandSaid) => readonly EventDraft[],
+  draftsOf: (fleet: Fleet, said: HandSaid, time: HandTime) => readonly EventDraft[],
 ): Promise<void> {
   await withBus(cli, options, (bus) =>
     withFleet(cli, options, bus, async ({ fleet }) => {
       if (!fleet.config)
         throw new CliError(1, 'the history has no configuration yet: nemuri configure -c FILE');
       const by = options.by ?? cli.env.USER ?? 'operator';
-      const said = { reason: options.reason, by, untilMs: cli.nowMs() + options.for };
-      for (const draft of draftsOf(fleet, said)) {
+      const time = { nowMs: cli.nowMs(), forMs: options.for };
+      for (const draft of draftsOf(fleet, { reason: options.reason, by }, time)) {
         const { sequence } = await bus
           .publish(draft, { timeoutMs: options.timeout * 1_000 })
           .catch((error) => {

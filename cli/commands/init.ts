@@ -97,11 +97,13 @@ async function init(cli: Cli, given: InitOptions): Promise<void> {
     throw new CliError(2, `${out} can't be written: ${messageOf(error)}`, { cause: error });
   });
   cli.out(`${out} is written: ${counted(servers.length, 'server')} in the pool ${pool}. Then:`);
-  cli.out(`  nemuri validate -c ${out}`);
+  // Called by npx, it is on no path.
+  const nemuri = cli.env.npm_command === 'exec' ? 'npx nemuri' : 'nemuri';
+  cli.out(`  ${nemuri} validate -c ${out}`);
   const [first] = servers;
-  if (first?.bmc) cli.out(`  nemuri power test -c ${out} --server ${first.name}`);
-  cli.out(`  nemuri up -c ${out}`);
-  cli.out(`  nemuri doctor -c ${out}`);
+  if (first?.bmc) cli.out(`  ${nemuri} power test -c ${out} --server ${first.name}`);
+  cli.out(`  ${nemuri} up -c ${out}`);
+  cli.out(`  ${nemuri} doctor -c ${out}`);
 }
 
 type Ask = NonNullable<Cli['ask']>;

@@ -35,6 +35,10 @@ export function registerPower(program: Command, cli: Cli): void {
           `--server must be one of ${Object.keys(config.servers).join(', ')} (got ${server})`,
         );
       }
+      if (config.servers[server]?.power.length === 0) {
+        const problem = `${server} has no power method: nothing can be tried, and it stays awake`;
+        throw new CliError(1, `${problem}; docs/power.md has one for every kind of machine`);
+      }
       const steps: PowerTestStep[] = [];
       const ok = await runTest(cli, { server, config, really }, (step) => {
         steps.push(step);

@@ -88,7 +88,8 @@ function wakeLine({ wakes, setupTimesMs, overdue, timedOut, sleeps }: WakeTally)
 }
 
 function kwh(value: number): string {
-  return `${value.toFixed(3)} kWh`;
+  // Nothing saved is no less than nothing: no -0.000.
+  return `${(Number(value.toFixed(3)) || 0).toFixed(3)} kWh`;
 }
 
 function percent(share: number): string {

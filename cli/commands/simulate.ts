@@ -20,8 +20,9 @@ export function registerWhatif(program: Command, cli: Cli): void {
   registerProcess(program, cli, {
     verb: 'whatif',
     script: 'lab/simulation/whatif.js',
-    description: 'what another configuration would have made of the recorded load: energy, lateness, wakes',
-    usage: '-c FILE [--since 6h] [options]',
+    description:
+      'what another configuration, or other settings, would have made of the recorded load: energy, lateness, wakes',
+    usage: '[-c FILE] [--set KEY=VALUE] [--since 6h] [options]',
   });
 }
 

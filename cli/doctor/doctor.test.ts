@@ -25,7 +25,7 @@ const dayMs = 86_400_000;
 const levelsOf = (findings: readonly Finding[]) => findings.map(({ level, about }) => `${level} ${about}`);
 
 describe('the bus', () => {
-  const stream = { messages: 7, bytes: 1_000, maxBytes: 10_000, replicas: 1 };
+  const stream = { messages: 7, bytes: 1_000, maxBytes: 10_000, replicas: 1, missing: 0 };
   const sound: BusFacts = {
     version: '2.10.18',
     maxPayloadBytes: 1_048_576,
@@ -40,6 +40,17 @@ describe('the bus', () => {
     ['2.8', { ...sound, version: '2.8.4' }, 'error bus; ok FLEET'],
     ['without JetStream', { ...off, jetStreamProblem: 'not enabled' }, 'ok bus; error bus'],
     ['without a stream', { ...sound, streams: [{ name: 'FLEET' }] }, 'ok bus; error FLEET'],
+    ['of a cluster without a leader', { ...off, hasNoMajority: true }, 'ok bus; error bus'],
+    [
+      'with a stream without a majority',
+      { ...sound, streams: [{ name: 'FLEET', state: stream, trouble: 'no majority' }] },
+      'ok bus; error FLEET',
+    ],
+    [
+      'with a hole in its history',
+      { ...sound, streams: [{ name: 'FLEET', state: { ...stream, missing: 3 } }] },
+      'ok bus; error FLEET',
+    ],
     [
       'nearly full',
       { ...sound, streams: [{ name: 'FLEET', state: { ...stream, bytes: 9_500 } }] },
@@ -187,6 +198,8 @@ describe('nemuri doctor', () => {
       },
     });
     await bus.publish(draftOf('ServerCordoned', { server: 's1' }));
+    await bus.publish(draftOf('ServerCordoned', { server: 's2', untilMs: nowMs + 3_600_000 }));
+    await bus.publish(draftOf('ServerCordoned', { server: 's4', untilMs: nowMs - 300_000 }));
     await bus.publish(draftOf('WakeRequested', { server: 's3' }));
     await bus.publish(draftOf('WakeTimedOut', { server: 's3' }));
     await bus.publish(draftOf('ServerQuarantined', { server: 's3', untilMs: nowMs + 60_000 }));
@@ -199,6 +212,8 @@ describe('nemuri doctor', () => {
         'warning pool web: the planner is paused: nothing sleeps',
         expect.stringContaining('warning pool web: minServers and spareServers together'),
         'warning s1: it is cordoned: it gets no requests',
+        'warning s2: it is cordoned for 60 min more: it gets no requests',
+        'error s4: its cordon was to end 5 min ago, and it still gets no requests',
         'warning s2: no method of it can wake or sleep it: it stays awake',
         'error s3: its wake failed: it is quarantined for 60 s more',
         'warning s4: nobody has seen it wake yet',

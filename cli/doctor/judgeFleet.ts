@@ -9,6 +9,9 @@ import { capabilitiesOf } from '../../libs/events/mod.ts';
 import { ago } from '../statusReport.ts';
 import { type Finding, failure, ok, warning } from './finding.ts';
 
+/** A cordon whose time is over for longer than this has nobody who ends it. */
+const cordonLateMs = 60_000;
+
 /** What the history says is wrong: decisions, servers, wakes that nobody has seen work. Pure. */
 export function fleetFindings(fleet: Fleet, nowMs: number): Finding[] {
   if (!fleet.config) {
@@ -93,9 +96,18 @@ function troubles({ state, config }: ServerView, nowMs: number): Finding[] {
         'docs/truth-table.md says what each of them means',
       ),
     );
-  if (state.cordoned)
-    findings.push(warning('servers', name, 'it is cordoned: it gets no requests', 'nemuri uncordon NAME'));
+  if (state.cordoned) findings.push(cordonFinding(state, nowMs));
   return findings;
+}
+
+function cordonFinding({ name, cordon }: ServerView['state'], nowMs: number): Finding {
+  const untilMs = cordon?.untilMs;
+  if (untilMs !== undefined && nowMs - untilMs > cordonLateMs) {
+    const found = `its cordon was to end ${ago(untilMs, nowMs)} ago, and it still gets no requests`;
+    return failure('servers', name, found, 'the power service ends it: does it run, with the bus?');
+  }
+  const left = untilMs === undefined ? '' : ` for ${ago(nowMs, untilMs)} more`;
+  return warning('servers', name, `it is cordoned${left}: it gets no requests`, 'nemuri uncordon NAME');
 }
 
 function wakeFindings({ state, config }: ServerView): Finding[] {

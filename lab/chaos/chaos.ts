@@ -6,7 +6,7 @@ import { type Accident, createAccidents, mendAll } from './accidents.ts';
 import { createClients, type Deaths } from './clients.ts';
 import { judgePower } from './judge.ts';
 import type { ChaosOptions } from './options.ts';
-import { type Absence, runAbsences } from './phases.ts';
+import { type Absence, absenceCount, runAbsences } from './phases.ts';
 import { planAccidents } from './plan.ts';
 import { type ChaosReport, chaosReport } from './report.ts';
 import { divergenceAtRest, readHistory } from './rest.ts';
@@ -20,7 +20,6 @@ export interface ChaosRun {
 }
 
 const absencesFromMinutes = 2;
-const absenceCount = 5;
 const progressMs = 10_000;
 const leastAbsenceSeconds = 15;
 const mostAbsenceSeconds = 45;

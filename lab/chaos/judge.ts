@@ -92,7 +92,8 @@ function createStory(history: readonly RecordedEvent[]): Story {
     if (event.type === 'SleepAttempted') attempts.set(event.data.server, event);
     if (event.type === 'WakeRequested') wakes.set(event.data.server, event);
     if (event.type === 'ServerCordoned') cordonedAtMs.set(event.data.server, event.storedMs);
-    if (event.type === 'ServerUncordoned') cordonedAtMs.delete(event.data.server);
+    if (event.type === 'ServerUncordoned' || event.type === 'CordonExpired')
+      cordonedAtMs.delete(event.data.server);
   };
   return {
     fleet,

@@ -17,7 +17,7 @@ when a request failed that could be tried again, a power action was wrong, a bel
 did not recover.
 
   --minutes N     accidents and load for so long (default 10; 0.5 to 1440); from 2 on, parts of it without planner,
-                  power, health, bus, and all of them
+                  power, health, bus, its majority, and all of them
   --servers N     machines in the rack (default 4, 2 to 20)
   --seed N        the same seed draws the same accidents (default 1)
   --logs FILE     keep the services' logs there

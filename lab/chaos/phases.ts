@@ -18,14 +18,18 @@ export interface Absence {
 const absences: readonly {
   readonly gone: string;
   readonly kinds: readonly UnitKind[];
-  readonly bus: boolean;
+  /** Of the three nats-servers. */
+  readonly natsServers: number;
 }[] = [
-  { gone: 'planner', kinds: ['planner'], bus: false },
-  { gone: 'power', kinds: ['power'], bus: false },
-  { gone: 'health', kinds: ['health'], bus: false },
-  { gone: 'bus', kinds: [], bus: true },
-  { gone: 'all', kinds: ['planner', 'power', 'health'], bus: true },
+  { gone: 'planner', kinds: ['planner'], natsServers: 0 },
+  { gone: 'power', kinds: ['power'], natsServers: 0 },
+  { gone: 'health', kinds: ['health'], natsServers: 0 },
+  { gone: 'bus', kinds: [], natsServers: 3 },
+  { gone: 'majority of the bus', kinds: [], natsServers: 2 },
+  { gone: 'all', kinds: ['planner', 'power', 'health'], natsServers: 3 },
 ];
+
+export const absenceCount = absences.length;
 
 /** From the loss until nothing may be switched off: a command under way, and the way of what was said before. */
 const commandMs = 1_500;
@@ -34,7 +38,8 @@ const pollMs = 100;
 
 /**
  * Fail awake: for a while there is no planner, no power service, no health service, no bus, nothing of it, under
- * load. Both replicas are stopped, then killed, so that they come back as after a crash.
+ * load. Both replicas are stopped, then killed, so that they come back as after a crash. Of the bus, all nats-servers or
+ * so many that the rest is no majority.
  */
 export async function runAbsences(
   site: Site,
@@ -48,14 +53,15 @@ export async function runAbsences(
 
 async function runAbsence(
   site: Site,
-  { gone, kinds, bus }: (typeof absences)[number],
+  { gone, kinds, natsServers }: (typeof absences)[number],
   seconds: number,
   say: (line: string) => void,
 ): Promise<Absence> {
   const units = site.units.filter(({ kind }) => kinds.includes(kind));
   say(`${gone} gone for ${seconds} s`);
   for (const unit of units) unit.signal('SIGSTOP');
-  if (bus) await Promise.all(site.cluster.servers.map((server) => server.kill('SIGSTOP')));
+  const stopped = site.cluster.servers.slice(0, natsServers);
+  await Promise.all(stopped.map((server) => server.kill('SIGSTOP')));
   const goneMs = Date.now();
   await pause(seconds * 1_000);
   const { fleet } = site.view;
@@ -67,7 +73,7 @@ async function runAbsence(
   const noSleep = { fromMs: goneMs + leaseMs + commandMs, toMs: Date.now(), why: `there is no ${gone}` };
   const serving = site.rack.servers.filter(({ name }) => site.rack.status(name).state === 'serving');
   for (const unit of units) unit.signal('SIGKILL');
-  if (bus) await Promise.all(site.cluster.servers.map((server) => server.kill('SIGCONT')));
+  await Promise.all(stopped.map((server) => server.kill('SIGCONT')));
   const backMs = Date.now();
   while (!(await areReady(site.units)) && Date.now() - backMs < recoveryTimeoutMs) await pause(pollMs);
   const recoveredMs = (await areReady(site.units)) ? Date.now() - backMs : null;

@@ -1,14 +1,17 @@
 import { createHash } from 'node:crypto';
 import type { Bus } from '../../libs/bus/mod.ts';
 import {
+  copyFleet,
   type Fleet,
   floorOf,
   foldInto,
   initialFleet,
   orderNow,
+  type ServerState,
   takesRequests,
 } from '../../libs/domain/mod.ts';
 import type { EventOf, RecordedEvent, StreamName } from '../../libs/events/mod.ts';
+import { createLately } from './lately.ts';
 import type { Machine } from './machine.ts';
 import type { Ending } from './simProxy.ts';
 import type { Unit, World } from './world.ts';
@@ -62,12 +65,19 @@ export function createChecker(worldOf: () => World): Checker {
   const heardMs = new Map<string, number>();
   /** Server → when its last attempts were stored. */
   const attemptedMs = { wake: new Map<string, number>(), sleep: new Map<string, number>() };
-  const decisions: { readonly storedMs: number; readonly target: readonly string[] }[] = [];
+  const nowMs = () => worldOf().scheduler.nowMs();
+  let decidedMs = 0;
+  const targets = createLately<readonly string[]>(nowMs, graceMs);
+  /** The fleet at each change of its rules, of which a command under way may not know yet: bounds and floor. */
+  const rules = createLately<Fleet>(nowMs, graceMs);
+  /** Servers as they were just before a configuration took them away or made them anew. */
+  const replaced = new Map<string, { readonly state: ServerState; readonly atMs: number }>();
+  /** The last word on who leads the power service. */
+  let powerLease: { readonly replica: string; readonly endsMs: number } | undefined;
   const commands = { wake: 0, graceful: 0, forced: 0, agent: 0 };
   let violation: string | undefined;
   let events = 0;
 
-  const nowMs = () => worldOf().scheduler.nowMs();
   const tail: string[] = [];
   const note = (...parts: readonly (string | number)[]) => {
     const line = `${nowMs()} ${parts.join(' ')}`;
@@ -80,10 +90,21 @@ export function createChecker(worldOf: () => World): Checker {
   };
 
   const onFleetEvent = (event: RecordedEvent) => {
+    const before = fleet.servers;
     foldInto(fleet, event);
     switch (event.type) {
+      case 'FleetConfigured':
+        for (const state of Object.values(before))
+          if (fleet.servers[state.name] !== state) replaced.set(state.name, { state, atMs: nowMs() });
+        rules.note(copyFleet(fleet));
+        break;
+      case 'TargetPinned':
+      case 'TargetUnpinned':
+        rules.note(copyFleet(fleet));
+        break;
       case 'CapacityDecided':
-        decisions.push({ storedMs: nowMs(), target: event.data.target });
+        decidedMs = nowMs();
+        targets.note(event.data.target);
         break;
       case 'WakeAttempted':
         attemptedMs.wake.set(event.data.server, nowMs());
@@ -107,13 +128,13 @@ export function createChecker(worldOf: () => World): Checker {
   };
   const checkTries = (event: EventOf<'WakeAttempted' | 'SleepAttempted'>) => {
     const { server, attempt } = event.data;
-    const bounds = fleet.config?.bounds;
     const ladder = fleet.config?.servers[server]?.power ?? [];
     const tries = event.type === 'WakeAttempted' ? (ladder[event.data.rung]?.tries ?? 0) : 3;
     if (attempt > tries) violate(`${event.type} of ${server} is try ${attempt} of ${tries}`);
     const lately =
       fleet.servers[server]?.actionsAtMs.filter((atMs) => event.timeMs - atMs < 60_000).length ?? 0;
-    if (bounds && lately > bounds.maxActionsPerMinute) violate(`${lately} commands to ${server} in a minute`);
+    const most = Math.max(...rules.values().map(({ config }) => config?.bounds.maxActionsPerMinute ?? 0));
+    if (lately > most) violate(`${lately} commands to ${server} in a minute`);
   };
   const checkConcurrentWakes = (pool: string) => {
     const bound = fleet.config?.bounds.maxConcurrentWakes ?? 0;
@@ -143,35 +164,33 @@ export function createChecker(worldOf: () => World): Checker {
     unit.running !== undefined && unit.faults === 0 && nowMs() - unit.disturbedAtMs > forMs;
 
   /** Was it in every decision that was in force within the grace? */
-  const isWanted = (server: string) => {
-    const sinceMs = nowMs() - graceMs;
-    const later = decisions.filter(({ storedMs }) => storedMs > sinceMs);
-    const before = decisions.findLast(({ storedMs }) => storedMs <= sinceMs);
-    return [...later, ...(before ? [before] : [])].every(({ target }) => target.includes(server));
+  const isWanted = (server: string) => targets.values().every((target) => target.includes(server));
+  /** What whoever switches it off may hold it to be: a configuration that it does not know of changes nothing. */
+  const stateOf = (server: string): ServerState | undefined => {
+    const before = replaced.get(server);
+    return before && nowMs() - before.atMs <= graceMs ? before.state : fleet.servers[server];
   };
   const checkPermission = (machine: Machine) => {
-    const state = fleet.servers[machine.name];
-    const config = fleet.config;
-    if (!state || !config) return violate(`${machine.name} is switched off and nothing is configured`);
+    const state = stateOf(machine.name);
+    if (!state) return violate(`${machine.name} is switched off and nothing is configured`);
     if (state.sleep?.mend || violation) return;
     const decision = fleet.pools[state.pool]?.decision;
-    const storedMs = decisions.at(-1)?.storedMs ?? 0;
     const leaseMs = decision?.validForMs ?? 0;
     const toleranceMs = graceMs + Math.min(leaseMs, worldOf().checker.maxSkewMs);
-    if (nowMs() - storedMs > leaseMs + toleranceMs)
-      violate(`${machine.name} is switched off on a decision of ${nowMs() - storedMs} ms ago`);
+    if (nowMs() - decidedMs > leaseMs + toleranceMs)
+      violate(`${machine.name} is switched off on a decision of ${nowMs() - decidedMs} ms ago`);
     const order = orderNow(state, nowMs());
     if (order?.wants !== 'asleep' && isWanted(machine.name))
       violate(`${machine.name} is switched off and is wanted awake`);
   };
   const checkFloor = (machine: Machine) => {
-    const state = fleet.servers[machine.name];
+    const state = stateOf(machine.name);
     // One that serves nothing takes nothing away.
     if (!state || state.sleep?.mend || state.health !== 'healthy') return;
-    const others = Object.values(fleet.servers).filter(
-      (other) => other.name !== state.name && other.pool === state.pool && countsLately(other.name),
+    const others = [...lastServedMs.keys()].filter(
+      (other) => other !== state.name && stateOf(other)?.pool === state.pool && countsLately(other),
     ).length;
-    const floor = floorOf(fleet, state.pool);
+    const floor = Math.min(...rules.values().map((ruled) => floorOf(ruled, state.pool)));
     if (others < floor)
       violate(`${machine.name} is switched off with ${others} others ready, floor ${floor}`);
   };
@@ -182,7 +201,7 @@ export function createChecker(worldOf: () => World): Checker {
       if (takesRequests(state)) lastServedMs.set(state.name, nowMs());
   };
   const checkCut = (machine: Machine) => {
-    const sleep = fleet.servers[machine.name]?.sleep;
+    const sleep = stateOf(machine.name)?.sleep;
     const goneMs = fleet.config?.bounds.proxyGoneMs ?? 0;
     for (const { proxy } of machine.inFlight) {
       const silentMs = nowMs() - (heardMs.get(proxy) ?? 0);
@@ -215,6 +234,9 @@ export function createChecker(worldOf: () => World): Checker {
         else if (event.type === 'LoadSampled') {
           samples.push(event);
           heardMs.set(event.data.proxy, nowMs());
+        } else if (event.type === 'LeaseHeld' && event.data.service === 'power') {
+          const { replica, leaseMs, released } = event.data;
+          powerLease = { replica, endsMs: released ? 0 : nowMs() + leaseMs };
         }
       }
     }
@@ -248,14 +270,16 @@ export function createChecker(worldOf: () => World): Checker {
       const sinceMs = nowMs() - (attemptedMs[kind].get(machine.name) ?? 0);
       const lostForMs =
         bus.lostSinceMs === undefined ? 0 : unit.process ? unit.process.clock.nowMs() - bus.lostSinceMs : 0;
-      const isAlone =
-        lostForMs >= (fleet.config?.bounds.busLostMs ?? 0) || nowMs() - unit.disturbedAtMs < commandMs;
+      const wasStopped = nowMs() - unit.disturbedAtMs < commandMs;
+      const isAlone = lostForMs >= (fleet.config?.bounds.busLostMs ?? 0) || wasStopped;
       if (command === 'wake') {
         if (sinceMs > commandMs && !isAlone)
           violate(`${unit.name} wakes ${machine.name} ${sinceMs} ms after the last WakeAttempted`);
         return;
       }
-      if (sinceMs > commandMs)
+      // One that was stopped on its way goes on where it was, as long as its lease runs: nobody else leads so far.
+      const leads = powerLease?.replica === unit.name && nowMs() < powerLease.endsMs;
+      if (sinceMs > commandMs && !(wasStopped && leads))
         violate(`${unit.name} switches ${machine.name} off ${sinceMs} ms after the last SleepAttempted`);
       checkPermission(machine);
     },

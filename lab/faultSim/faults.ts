@@ -336,6 +336,7 @@ const operator: Draw = (random, { machines, scheduler }) => {
       { type: 'PlannerPaused', data: { pool: 'web', ...about } },
       { type: 'PlannerResumed', data: { pool: 'web', ...about } },
     ],
+    [{ type: 'ServerCordoned', data: { server, untilMs, ...about } }, nothing],
     [{ type: 'WakeOrdered', data: { server, untilMs, ...about } }, nothing],
     [{ type: 'SleepOrdered', data: { server, untilMs, ...about } }, nothing],
     [{ type: 'DrillRequested', data: { server, untilMs, ...about } }, nothing],

@@ -108,6 +108,7 @@ export function openSimBus(options: SimBusOptions): { readonly bus: Bus; readonl
     },
     lastSequence: (stream) => call(() => inner.lastSequence(stream)),
     lastOn: (stream, subject) => call(() => inner.lastOn(stream, subject)),
+    eventAt: (stream, sequence) => call(() => inner.eventAt(stream, sequence)),
     firstSequence: (stream) => call(() => inner.firstSequence(stream)),
     sequenceAt: (stream, timeMs) => call(() => inner.sequenceAt(stream, timeMs)),
     limit: (limits) => call(() => inner.limit(limits)),

@@ -138,6 +138,7 @@ export function createWorld(scenario: Scenario, random: () => number, controller
       const agent = agentOf(machine);
       if (!agent) return;
       agent.held = false;
+      agent.disturbedAtMs = scheduler.nowMs();
       scheduler.after(restartMs * random(), () => {
         if (machine.life === 'serving') world.start(agent);
       });

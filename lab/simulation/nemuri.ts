@@ -24,6 +24,8 @@ export interface NemuriOptions extends SimulationOptions {
   readonly spare?: number;
   /** A fleet of its own: other capacities and watts for each server. The first pool counts. */
   readonly config?: FleetConfig;
+  /** Epoch ms at which the load begins, for what goes by the clock; default: some midnight (UTC). */
+  readonly startMs?: number;
 }
 
 export interface NemuriResult extends SimulationResult {
@@ -31,7 +33,7 @@ export interface NemuriResult extends SimulationResult {
   readonly decideMicros: { readonly p50: number; readonly p99: number };
 }
 
-const epochMs = 1_767_225_600_000;
+const someMidnightMs = 1_767_225_600_000;
 const secondsPerHour = 3_600;
 const decideEverySeconds = 2;
 
@@ -88,7 +90,8 @@ export function simulateNemuri(options: NemuriOptions): NemuriResult {
   const { load, facts } = options;
   const config = options.config ?? configOf(facts, options.risk, options.spare);
   const [pool = 'web'] = Object.keys(config.pools);
-  const world = createWorld(config, pool);
+  const { startMs: epochMs = someMidnightMs } = options;
+  const world = createWorld(config, pool, epochMs);
   const queue = createQueue({ ...options, latencyObjectiveSeconds: facts.latencyObjectiveSeconds });
   const demand = createPoolDemand();
   const micros: number[] = [];
@@ -128,7 +131,7 @@ export function simulateNemuri(options: NemuriOptions): NemuriResult {
 }
 
 /** The machines and, folded from the events they cause, the fleet as the services would know it. */
-function createWorld(config: FleetConfig, pool: string) {
+function createWorld(config: FleetConfig, pool: string, epochMs: number) {
   const fleet: Fleet = initialFleet();
   const machines = Object.entries(config.servers)
     .filter(([, server]) => server.pool === pool)

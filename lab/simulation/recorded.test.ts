@@ -1,6 +1,20 @@
 import { fleetConfig, recorded, sampleData, startMs } from '../../libs/domain/testing/builders.ts';
 import type { RecordedEvent } from '../../libs/events/mod.ts';
-import { recordingOf, replayPlanned } from './recorded.ts';
+import { withSettings } from './changed.ts';
+import { type Recording, replayPlanned, startRecording, tooShort } from './recorded.ts';
+
+const idle = { offWatts: 10, idleWatts: 140, busyWatts: 200, setupWatts: 200 };
+
+function recordingOf(
+  events: readonly RecordedEvent[],
+  pool: string,
+  fromMs: number,
+  toMs: number,
+): Recording {
+  const recorder = startRecording(pool, fromMs, toMs);
+  for (const event of events) recorder.add(event);
+  return recorder.end();
+}
 
 /** `rps` from one proxy, a sample a second, and one server's meter. */
 function history(seconds: number, rps: number): RecordedEvent[] {
@@ -33,14 +47,53 @@ test('samples that span several seconds lose nothing by being shared out', () =>
   expect([...arrivals.slice(4)]).toEqual([0, 0, 0, 0, 0, 0]);
 });
 
+test('begins with the first load that is known: what came before is no quiet time', () => {
+  const recording = recordingOf(history(100, 7), 'web', startMs - 50_000, startMs + 100_000);
+  expect([recording.arrivals.length, recording.fromMs]).toEqual([100, startMs]);
+});
+
+test('a load that is known for few setup times decides nothing', () => {
+  const recording = recordingOf(history(299, 7), 'web', startMs, startMs + 299_000);
+  const of = (setupTimeMs: number) => {
+    const energy = { ...idle, setupTimeMs };
+    return tooShort(recording, fleetConfig({ servers: 2, server: { energy } }));
+  };
+  expect(of(29_000)).toBeUndefined();
+  expect(of(30_000)).toBe(
+    'the history is too short: 299 s of load of pool web are recorded in that time, and at least 300 s are needed (10 setup times of its slowest server)',
+  );
+  const brief = recordingOf(history(59, 7), 'web', startMs, startMs + 59_000);
+  expect(tooShort(brief, fleetConfig({ server: { energy: { ...idle, setupTimeMs: 1 } } }))).toMatch('60 s');
+});
+
 test('no load recorded is an error, not a saving', () => {
   expect(() => recordingOf(history(10, 5), 'shop', startMs, startMs + 10_000)).toThrow(
     'no load of pool shop',
   );
 });
 
+test.each<[string[], object]>([
+  [['minServers=2', 'planner.risk=0.01'], { minServers: 2, planner: { risk: 0.01 } }],
+  [['failAwake=floor'], { failAwake: 'floor' }],
+])('%j are settings of the pool', (sets, changed) => {
+  const config = fleetConfig({ servers: 3 });
+  expect(withSettings(config, 'web', sets)).toMatchObject({ ...config, pools: { web: changed } });
+  expect(config.pools.web?.minServers).toBe(1);
+});
+
+test.each([
+  [['minServers'], '--set must be a setting'],
+  [['minservers=2'], '--set must be a setting'],
+  [['planner.risk.x=2'], '--set must be a setting'],
+  [['__proto__.polluted=1'], '--set must be a setting'],
+  [['constructor.prototype.polluted=1'], '--set must be a setting'],
+  [['planner.risk=2'], /planner\.risk.*0\.1.*got 2/],
+])('%j are not', (sets, problem) => {
+  expect(() => withSettings(fleetConfig(), 'web', sets)).toThrow(problem);
+});
+
 test('the recorded load is planned for with the servers of a configuration', () => {
-  const energy = { offWatts: 10, idleWatts: 140, busyWatts: 200, setupWatts: 200, setupTimeMs: 10_000 };
+  const energy = { ...idle, setupTimeMs: 10_000 };
   const recording = recordingOf(history(3_000, 30), 'web', startMs, startMs + 3_000_000);
   const small = replayPlanned(recording, fleetConfig({ servers: 4, server: { energy } }), 1);
   const large = replayPlanned(recording, fleetConfig({ servers: 8, server: { energy } }), 1);

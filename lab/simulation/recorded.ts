@@ -16,46 +16,66 @@ export interface Recording {
 }
 
 const longestMeterGapMs = 60_000;
+/** Below so many setup times of its slowest server a pool has not shown what a setting does to it. */
+const leastSetups = 10;
+const leastSeconds = 60;
 
-/**
- * Puts the recording together from the events of that time, in any order of streams. Pure.
- * @throws Error when no load of the pool was recorded.
- */
-export function recordingOf(
-  events: Iterable<RecordedEvent>,
-  pool: string,
-  fromMs: number,
-  toMs: number,
-): Recording {
+/** Takes in what the history says of one pool over a time, event by event: a day of a large fleet is too much to hold. */
+export interface Recorder {
+  /** In any order of streams; what is of another pool or time is passed over. */
+  add(event: RecordedEvent): void;
+  /** All of it, from the first load on: before that nothing is known. @throws Error when no load was recorded. */
+  end(): Recording;
+}
+
+export function startRecording(pool: string, fromMs: number, toMs: number): Recorder {
   const counts = new Float64Array(Math.max(1, Math.ceil((toMs - fromMs) / 1_000)));
   const ledgers = new Map<string, LedgerEntry>();
   let wakes = 0;
   let requests = 0;
   let failed = 0;
-  let samples = 0;
-  for (const event of events) {
-    if (event.timeMs < fromMs || event.timeMs > toMs || !('pool' in event.data) || event.data.pool !== pool)
-      continue;
-    if (event.type === 'WakeRequested') wakes += 1;
-    else if (event.type === 'PowerMetered') {
-      const { server, powerWatts, meter } = event.data;
-      const point = { timeMs: event.timeMs, powerWatts, measured: meter === 'measured' };
-      ledgers.set(server, addReading(ledgers.get(server) ?? emptyLedgerEntry, point, longestMeterGapMs));
-    } else if (event.type === 'LoadSampled') {
-      samples += 1;
-      requests += event.data.completed;
-      failed += event.data.failed;
-      spread(
-        counts,
-        event.data.arrivals,
-        event.timeMs - event.data.intervalMs - fromMs,
-        event.timeMs - fromMs,
-      );
-    }
-  }
-  if (samples === 0) throw new Error(`no load of pool ${pool} was recorded in that time`);
-  const energyWh = [...ledgers.values()].reduce((sum, ledger) => sum + ledger.energyWh, 0);
-  return { pool, fromMs, arrivals: wholeNumbers(counts), energyWh, wakes, requests, failed };
+  let firstMs = Number.POSITIVE_INFINITY;
+  return {
+    add(event) {
+      if (event.timeMs < fromMs || event.timeMs > toMs || !('pool' in event.data) || event.data.pool !== pool)
+        return;
+      if (event.type === 'WakeRequested') wakes += 1;
+      else if (event.type === 'PowerMetered') {
+        const { server, powerWatts, meter } = event.data;
+        const point = { timeMs: event.timeMs, powerWatts, measured: meter === 'measured' };
+        ledgers.set(server, addReading(ledgers.get(server) ?? emptyLedgerEntry, point, longestMeterGapMs));
+      } else if (event.type === 'LoadSampled') {
+        const { arrivals, completed, intervalMs } = event.data;
+        requests += completed;
+        failed += event.data.failed;
+        firstMs = Math.min(firstMs, event.timeMs - intervalMs);
+        spread(counts, arrivals, event.timeMs - intervalMs - fromMs, event.timeMs - fromMs);
+      }
+    },
+    end() {
+      if (firstMs === Number.POSITIVE_INFINITY)
+        throw new Error(`no load of pool ${pool} was recorded in that time`);
+      const firstSecond = Math.max(0, Math.floor((firstMs - fromMs) / 1_000));
+      const energyWh = [...ledgers.values()].reduce((sum, ledger) => sum + ledger.energyWh, 0);
+      const arrivals = wholeNumbers(counts.subarray(firstSecond));
+      return { pool, fromMs: fromMs + firstSecond * 1_000, arrivals, energyWh, wakes, requests, failed };
+    },
+  };
+}
+
+/**
+ * Why this recording says too little of such a pool; undefined: it says enough. Whatever is changed, a server takes its
+ * setup time to come, so a load that is known for few of them decides nothing.
+ */
+export function tooShort({ pool, arrivals }: Recording, config: FleetConfig): string | undefined {
+  const own = Object.values(config.servers).filter((server) => server.pool === pool);
+  const setupSeconds = Math.max(0, ...own.map(({ energy }) => energy.setupTimeMs / 1_000));
+  const needed = Math.ceil(Math.max(leastSeconds, leastSetups * setupSeconds));
+  if (arrivals.length >= needed) return undefined;
+  return (
+    `the history is too short: ${arrivals.length} s of load of pool ${pool} are recorded in that time, ` +
+    `and at least ${needed} s are needed (${leastSetups} setup times of its slowest server)`
+  );
 }
 
 /** Shares `count` out over the seconds between two times, in ms from the start. */
@@ -109,6 +129,7 @@ export function replayPlanned(recording: Recording, config: FleetConfig, seed: n
     },
     // A fifth of the objective is taken for the work itself; the rest may be waited.
     serviceSeconds: pool.latencyObjectiveMs / 5_000,
+    startMs: recording.fromMs,
     maxWaiting: pool.parking.maxRequests,
     wakeFailure: 0,
     setupSpread: 0,

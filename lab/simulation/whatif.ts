@@ -1,16 +1,17 @@
 import { Command } from 'commander';
-import { connectJetStreamBus } from '../../libs/bus/mod.ts';
-import { foldInto, initialFleet } from '../../libs/domain/mod.ts';
-import type { FleetConfig, RecordedEvent } from '../../libs/events/mod.ts';
+import { type Bus, connectJetStreamBus } from '../../libs/bus/mod.ts';
+import { type FleetConfig, loadFilterOf, powerSubject, subjectFilters } from '../../libs/events/mod.ts';
 import { busLogin } from '../../libs/runtime/busLogin.ts';
 import { formatProblem, parseConfig, readConfigFile } from '../../libs/runtime/config.ts';
 import { messageOf } from '../../libs/runtime/errors.ts';
+import { withSettings } from './changed.ts';
 import type { NemuriResult } from './nemuri.ts';
-import { type Recording, recordingOf, replayPlanned } from './recorded.ts';
+import { type Recording, replayPlanned, startRecording, tooShort } from './recorded.ts';
 
 /** The process behind `nemuri whatif`. */
 interface Options {
-  readonly config: string;
+  readonly config?: string;
+  readonly set: readonly string[];
   readonly since: string;
   readonly pool?: string;
   readonly nats: string;
@@ -48,22 +49,30 @@ async function recorded(options: Options, fromMs: number, nowMs: number) {
   try {
     if (bus.lostSinceMs !== undefined)
       throw new Error(`no bus at ${options.nats} within ${connectTimeoutMs} ms`);
-    const events: RecordedEvent[] = [];
-    const fleet = initialFleet();
-    for await (const event of bus.history('FLEET', 1)) {
-      foldInto(fleet, event);
-      if (event.timeMs >= fromMs) events.push(event);
-    }
-    const before = await bus.sequenceAt('TELEMETRY', fromMs);
-    for await (const event of bus.history('TELEMETRY', before + 1)) {
-      if (event.timeMs >= fromMs) events.push(event);
-    }
-    if (!fleet.config) throw new Error('the history holds no configuration');
-    const pool = options.pool ?? Object.keys(fleet.config.pools)[0] ?? '';
-    return { config: fleet.config, recording: recordingOf(events, pool, fromMs, nowMs) };
+    const config = await presentConfig(bus);
+    const pool = options.pool ?? Object.keys(config.pools)[0] ?? '';
+    if (!Object.hasOwn(config.pools, pool))
+      throw new Error(`there is no pool ${pool}; there are ${Object.keys(config.pools).join(', ')}`);
+    const recorder = startRecording(pool, fromMs, nowMs);
+    const take = async (stream: 'FLEET' | 'TELEMETRY', filter: string) => {
+      const before = await bus.sequenceAt(stream, fromMs);
+      for await (const event of bus.history(stream, before + 1, filter)) recorder.add(event);
+    };
+    await take('FLEET', powerSubject('*'));
+    await take('TELEMETRY', loadFilterOf(pool));
+    await take('TELEMETRY', subjectFilters.meter);
+    return { config, recording: recorder.end() };
   } finally {
     await bus.close();
   }
+}
+
+async function presentConfig(bus: Bus): Promise<FleetConfig> {
+  let config: FleetConfig | undefined;
+  for await (const event of bus.history('FLEET', 1, subjectFilters.config))
+    if (event.type === 'FleetConfigured') config = event.data.config;
+  if (!config) throw new Error('the history holds no configuration');
+  return config;
 }
 
 function figuresOf({ requests, late, refused, energyWh, wakes, seconds }: NemuriResult, servers: number) {
@@ -115,7 +124,7 @@ function linesOf({
     `pool ${pool}: ${seconds} s of recorded load, ${requests} requests`,
     `${'what happened'.padEnd(22)} ${String(happened.energyWh).padStart(10)} Wh  metered; ${happened.failed} failed  ${happened.wakes} wakes`,
     row('planned as configured', now),
-    row('with the new file', whatif),
+    row('changed', whatif),
     `difference: ${difference.energyWh} Wh (${difference.energyPercent} %), ${difference.wakes} wakes`,
   ];
 }
@@ -126,7 +135,13 @@ function round(value: number, digits: number): number {
 
 const options = new Command('whatif')
   .description('the recorded load before the servers and settings of another configuration')
-  .requiredOption('-c, --config <file>', 'the configuration to try (YAML)')
+  .option('-c, --config <file>', 'the configuration to try (YAML)')
+  .option(
+    '--set <key=value>',
+    'a setting of the pool to try, such as minServers=2 or planner.risk=0.01; again for more',
+    (set: string, sets: string[]) => [...sets, set],
+    [],
+  )
   .option('--since <time>', 'how far back: 90m, 6h, or an ISO time; the load is recorded for a day', '6h')
   .option('--pool <name>', 'default: the first')
   .option('--nats <url>', 'NATS server', process.env.NEMURI_NATS_URL ?? 'nats://127.0.0.1:4222')
@@ -136,8 +151,15 @@ const options = new Command('whatif')
   .opts<Options>();
 try {
   const nowMs = Date.now();
-  const changed = await newConfig(options.config);
+  if (options.config === undefined && options.set.length === 0)
+    throw new Error(
+      'say what to try: a configuration by -c FILE, or settings of the pool by --set KEY=VALUE',
+    );
+  const file = options.config === undefined ? undefined : await newConfig(options.config);
   const { config, recording } = await recorded(options, sinceMs(options.since, nowMs), nowMs);
+  const changed = withSettings(file ?? config, recording.pool, options.set);
+  const problem = tooShort(recording, config);
+  if (problem) throw new Error(problem);
   const report = reportOf(recording, config, changed, Number(options.seed));
   const lines = options.json ? [JSON.stringify(report)] : linesOf(report);
   process.stdout.write(`${lines.join('\n')}\n`);

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Bus, connectJetStreamBus } from '../../libs/bus/mod.ts';
-import type { EventDraft } from '../../libs/events/mod.ts';
+import type { EventDraft, FleetConfig } from '../../libs/events/mod.ts';
 import { parseConfig } from '../../libs/runtime/config.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import { ensureNatsServer, startNatsServer } from '../../libs/runtime/natsServer.ts';
@@ -39,12 +39,23 @@ export interface SoakOptions {
   readonly workers?: number;
   /** Of each server; default 64. */
   readonly maxInFlight?: number;
+  /** Of the pool, beside or in place of the soak's. */
+  readonly pool?: object;
+  /** Of the proxy (`proxy.*`). */
+  readonly proxy?: Partial<FleetConfig['proxy']>;
   /** The servers are awake from the start; default true. */
   readonly awake?: boolean;
 }
 
 export async function startSoakSite(options: SoakOptions): Promise<SoakSite> {
-  const { servers: count, workers = 1, awake = true, maxInFlight = 64 } = options;
+  const {
+    servers: count,
+    workers = 1,
+    awake = true,
+    maxInFlight = 64,
+    proxy: proxySettings = {},
+    pool = {},
+  } = options;
   const folder = await mkdtemp(join(tmpdir(), 'nemuri-soak-'));
   const nats = await startNatsServer({
     storeDir: folder,
@@ -58,7 +69,7 @@ export async function startSoakSite(options: SoakOptions): Promise<SoakSite> {
   const port = await freePort(host);
   await publish(bus, {
     type: 'FleetConfigured',
-    data: { config: configOf(ports, maxInFlight), origin: 'soak' },
+    data: { config: configOf(ports, maxInFlight, proxySettings, pool), origin: 'soak' },
   });
   const proxy = supervise({
     name: 'proxy',
@@ -147,15 +158,15 @@ async function publish(bus: Bus, draft: EventDraft): Promise<void> {
   await bus.publish(draft);
 }
 
-function configOf(ports: ReadonlyMap<string, number>, maxInFlight: number) {
+function configOf(ports: ReadonlyMap<string, number>, maxInFlight: number, proxy: object, pool: object) {
   const servers = Object.fromEntries(
     [...ports].map(([server, port]) => [
       server,
       { pool: 'web', url: `http://${host}:${port}`, capacityRps: 300, maxInFlight },
     ]),
   );
-  const pools = { web: { minServers: 0, drainTimeoutMs, balancing: { slowStartMs: 1_000 } } };
-  const result = parseConfig(JSON.stringify({ version: 1, pools, servers }), { file: 'soak' });
+  const pools = { web: { minServers: 0, drainTimeoutMs, balancing: { slowStartMs: 1_000 }, ...pool } };
+  const result = parseConfig(JSON.stringify({ version: 1, pools, servers, proxy }), { file: 'soak' });
   if (!result.ok) throw new Error(`the soak's configuration: ${JSON.stringify(result.problems)}`);
   return result.config;
 }

@@ -28,6 +28,11 @@ export interface SubscribeOptions {
   readonly onEvent: (event: RecordedEvent) => void;
   /** A message that is no event we know. It is skipped. */
   readonly onMalformed?: (malformed: MalformedEvent) => void;
+  /**
+   * The stream is not the one that was read: it was made anew, or its end is lost. It ends at `lastSequence` now.
+   * Says what to read of it: all of it again, or (also when left out) what was stored after the last event read.
+   */
+  readonly onReplaced?: (lastSequence: number) => 'all' | 'new';
 }
 
 export interface Subscription {
@@ -58,15 +63,20 @@ export interface StreamLimits {
 export interface Snapshot {
   readonly schemaVersion: number;
   readonly sequence: number;
+  /** The id of the event at `sequence`, by which a stream that was made anew is told. Left out: it is not known. */
+  readonly eventId?: string;
   readonly state: unknown;
 }
 
 /** The last event on its subject was not the one the writer thought: another writer is at work, or we are stale. */
 export class StaleWriterError extends Error {
   readonly code = 'NEMURI_STALE_WRITER';
-  constructor(subject: string, expectedSequence: number, options?: ErrorOptions) {
-    super(`a later event than ${expectedSequence} is on ${subject}: this writer is stale`, options);
+  /** Of the last event that the stream knows on the subject; 0: of none; undefined: it does not say. */
+  readonly lastSequence: number | undefined;
+  constructor(subject: string, expectedSequence: number, lastSequence?: number, options?: ErrorOptions) {
+    super(`another event than ${expectedSequence} is the last on ${subject}: this writer is stale`, options);
     this.name = 'StaleWriterError';
+    this.lastSequence = lastSequence;
   }
 }
 
@@ -127,11 +137,14 @@ export interface Bus {
   /** The stored events from `fromSequence` to the stream's present end, then it returns. */
   history(stream: StreamName, fromSequence: number, filter?: string): AsyncIterable<RecordedEvent>;
 
-  /** The stream's last sequence now; 0 when it is empty. */
+  /** The last sequence that the stream holds now; 0 when it never held one. */
   lastSequence(stream: StreamName): Promise<number>;
 
   /** The last event that the stream holds on one subject; undefined: none, or none that is an event. */
   lastOn(stream: StreamName, subject: string): Promise<RecordedEvent | undefined>;
+
+  /** The event at a sequence; undefined: it is not kept, or is none. */
+  eventAt(stream: StreamName, sequence: number): Promise<RecordedEvent | undefined>;
 
   /** The first sequence the stream still holds; one after the last when it holds none. */
   firstSequence(stream: StreamName): Promise<number>;
@@ -155,8 +168,13 @@ export interface Bus {
   /** Answers for a server until it is stopped, also after the bus went away and returned. */
   answer(server: string, answerer: Answerer): Promise<{ stop(): Promise<void> }>;
 
-  /** Epoch milliseconds since when the bus has been unreachable; undefined while it is connected. */
+  /**
+   * Epoch milliseconds since when the bus has been lost: unreachable, or reached and not able to store (a cluster
+   * without a majority, a broken store); undefined while it can be used.
+   */
   readonly lostSinceMs: number | undefined;
+  /** Why it is lost, in words, where the bus can tell. */
+  readonly lostWhy?: string | undefined;
 
   /** Stops all subscriptions and waits for what is being published, bounded by `timeoutMs` (default 2,000). */
   close(timeoutMs?: number): Promise<void>;

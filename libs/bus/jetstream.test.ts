@@ -1,4 +1,4 @@
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { DiscardPolicy, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection, nanos } from '@nats-io/transport-node';
 import type { RecordedEvent } from '../events/mod.ts';
 import { type CuttableProxy, openCuttableProxy } from '../runtime/cuttableProxy.ts';
@@ -127,6 +127,34 @@ describe('a server that is killed and started again', () => {
     await harness.server.kill('SIGCONT');
     await until(() => bus.lostSinceMs === undefined);
     expect(await bus.publish(cordoned('s1'))).toEqual({ sequence: 1, duplicate: false });
+  });
+});
+
+describe('a bus that answers and stores nothing', () => {
+  const pulseMs = 100;
+
+  it('is lost, and back when what waits is stored', async () => {
+    const bus = await open({ pulseMs });
+    await bus.publish(cordoned('s1', 'one'));
+    const manager = await openManager();
+    const { config } = await manager.streams.info('FLEET');
+    await manager.streams.update('FLEET', { ...config, discard: DiscardPolicy.New, max_msgs: 1 });
+    const waiting = bus.publish(cordoned('s1', 'two'));
+    await until(() => bus.lostSinceMs !== undefined);
+    expect(bus.lostWhy).toMatch(/FLEET stores nothing: maximum messages exceeded/);
+    await manager.streams.update('FLEET', config);
+    expect(await waiting).toEqual({ sequence: 2, duplicate: false });
+    expect([bus.lostSinceMs, bus.lostWhy]).toEqual([undefined, undefined]);
+  });
+
+  it('is lost when a stream is gone, and makes it anew', async () => {
+    const bus = await open({ pulseMs });
+    await bus.publish(cordoned('s1', 'one'));
+    const manager = await openManager();
+    await manager.streams.delete('FLEET');
+    await until(() => problems.some((problem) => /the bus is lost: stream not found/.test(problem)));
+    await until(() => bus.lostSinceMs === undefined);
+    expect(await bus.publish(cordoned('s1', 'two'))).toEqual({ sequence: 1, duplicate: false });
   });
 });
 

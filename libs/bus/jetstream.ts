@@ -15,7 +15,7 @@ import type { JetStreamBusOptions } from './jetstream/options.ts';
 import { publishEncoded } from './jetstream/publisher.ts';
 import { openReader } from './jetstream/reader.ts';
 import { readStored } from './jetstream/readStored.ts';
-import { firstOf, lastOn, sequenceAt } from './jetstream/sequences.ts';
+import { firstOf, sequenceAt, storedEvent } from './jetstream/sequences.ts';
 import { loadSnapshot, saveSnapshot } from './jetstream/snapshots.ts';
 import { ensureStreams } from './jetstream/streams.ts';
 import { malformedProblem, subscriberProblem } from './problems.ts';
@@ -116,7 +116,11 @@ function createBus(link: Link, options: JetStreamBusOptions): Bus {
     },
     async lastOn(stream, subject) {
       refuseWhenClosed();
-      return lastOn(link, stream, subject);
+      return storedEvent(link, stream, { last_by_subj: subject });
+    },
+    async eventAt(stream, sequence) {
+      refuseWhenClosed();
+      return storedEvent(link, stream, { seq: sequence });
     },
     async firstSequence(stream) {
       refuseWhenClosed();
@@ -151,6 +155,9 @@ function createBus(link: Link, options: JetStreamBusOptions): Bus {
     get lostSinceMs() {
       return link.lostSinceMs;
     },
+    get lostWhy() {
+      return link.lostWhy;
+    },
     async close(timeoutMs = 2_000) {
       if (closed) return;
       closed = true;
@@ -166,12 +173,13 @@ async function subscribeOrdered(
   options: SubscribeOptions,
   quietCheckMs: number,
 ): Promise<Subscription> {
-  const { stream, filter, startAt, onEvent, onMalformed } = options;
+  const { stream, filter, startAt, onEvent, onMalformed, onReplaced } = options;
   const reader = await openReader(link, {
     stream,
     filter,
     startAt,
     quietCheckMs,
+    onReplaced,
     onMessage: (message) => {
       try {
         const decoded = decode(message);

@@ -124,6 +124,12 @@ export function openMemoryBus(store: MemoryStore, options: MemoryBusOptions): Bu
       const decoded = store.read(stream, store.lastOnSubject(stream, subject))?.decoded;
       return decoded?.ok ? decoded.event : undefined;
     },
+    async eventAt(stream, sequence) {
+      refuseWhenClosed();
+      await reachable();
+      const decoded = store.read(stream, sequence)?.decoded;
+      return decoded?.ok ? decoded.event : undefined;
+    },
     async firstSequence(stream) {
       refuseWhenClosed();
       await reachable();

@@ -97,7 +97,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
       if (stored !== undefined) return { sequence: stored, duplicate: true };
       const last = log.lastOnSubject(event.subject);
       if (expectedLastSubjectSequence !== undefined && expectedLastSubjectSequence !== last)
-        throw new StaleWriterError(event.subject, expectedLastSubjectSequence);
+        throw new StaleWriterError(event.subject, expectedLastSubjectSequence, last);
       return { sequence: put(log, event), duplicate: false };
     },
     putRaw: (message) => put(logs[streamOfSubject(message.subject)], message),

@@ -1,4 +1,6 @@
 import type { FleetConfig, PoolConfig, RecordedEvent, ServerConfig } from '../events/mod.ts';
+import { noteChange } from './changes.ts';
+import { cordonOf } from './hand.ts';
 import { evolveServer, newServer, type ServerState } from './server.ts';
 
 export interface DecisionState {
@@ -35,7 +37,7 @@ export interface Fleet {
 }
 
 /** Counts up whenever the shape of `Fleet` changes: older snapshots are then thrown away and history is replayed. */
-export const fleetSchemaVersion = 3;
+export const fleetSchemaVersion = 4;
 
 export function initialFleet(): Fleet {
   return { sequence: 0, config: undefined, configuredAtMs: 0, servers: {}, pools: {}, lastSequences: {} };
@@ -78,7 +80,9 @@ export function foldInto(fleet: Fleet, event: RecordedEvent): void {
     configure(own, event.data.config, event.timeMs);
   } else if ('server' in event.data) {
     const server = lookUp(own.servers, event.data.server);
-    if (server) own.servers[server.name] = evolveServer(server, event);
+    if (!server) return;
+    own.servers[server.name] = evolveServer(server, event);
+    noteChange(own.servers, server.name);
   } else if ('pool' in event.data) {
     const pool = lookUp(own.pools, event.data.pool);
     if (pool) own.pools[pool.name] = evolvePool(pool, event);
@@ -104,7 +108,7 @@ function configure(fleet: FleetUnderFold, config: FleetConfig, nowMs: number): v
     const known = lookUp(fleet.servers, name);
     const moved = known !== undefined && fleet.config?.servers[name]?.url !== url;
     if (!known) servers[name] = newServer(name, pool, nowMs);
-    else if (moved) servers[name] = { ...newServer(name, pool, nowMs), cordoned: known.cordoned };
+    else if (moved) servers[name] = { ...newServer(name, pool, nowMs), ...cordonOf(known) };
     else servers[name] = known.pool === pool ? known : { ...known, pool };
   }
   const pools: Record<string, PoolState> = {};

@@ -65,6 +65,50 @@ describe('the operator’s orders', () => {
   });
 });
 
+describe('a cordon for a time', () => {
+  const cordon = { untilMs: nowMs, reason: 'new fan', by: 'ada' };
+  const cordoned = { cordoned: true, cordon };
+
+  test('leaves the server alone until its time is over, then gives it back, whatever its state', () => {
+    const early = { ...cordoned, cordon: { ...cordon, untilMs: nowMs + 1 } };
+    for (const state of [readyState, asleep, { lifecycle: 'quarantined' } as const]) {
+      expect(plan({ s1: { ...state, ...early }, s2: readyState }, ['s2'])).toEqual([]);
+      expect(plan({ s1: { ...state, ...cordoned }, s2: readyState }, ['s2'])).toEqual([
+        { kind: 'endCordon', server: 's1', untilMs: nowMs },
+      ]);
+    }
+    const { untilMs: _open, ...open } = cordon;
+    expect(plan({ s1: { ...asleep, cordoned: true, cordon: open }, s2: readyState }, ['s1', 's2'])).toEqual(
+      [],
+    );
+  });
+
+  test('also where it has no power method', () => {
+    const config = fleetConfig({ servers: 1 });
+    const { s1 } = config.servers;
+    const script = scriptedFleet({ ...config, servers: s1 ? { s1: { ...s1, power: [] } } : {} });
+    expect(plan({ s1: { ...readyState, ...cordoned } }, ['s1'], {}, script)).toMatchObject([
+      { kind: 'endCordon' },
+    ]);
+  });
+
+  test('is folded from its events: a later one replaces it, and is not ended in its place', () => {
+    const { fleet, fact } = scriptedFleet();
+    const now = () => viewOf(fleet, 's1').state;
+    fact('ServerCordoned', cordon);
+    expect(now()).toMatchObject({ cordoned: true, cordon });
+    fact('ServerCordoned', { ...cordon, untilMs: nowMs + minuteMs });
+    fact('CordonExpired', { untilMs: nowMs });
+    expect([now().cordoned, now().cordon?.untilMs]).toEqual([true, nowMs + minuteMs]);
+    fact('CordonExpired', { untilMs: nowMs + minuteMs });
+    expect([now().cordoned, now().cordon]).toEqual([false, undefined]);
+    fact('ServerCordoned', cordon);
+    fact('ServerUncordoned', {});
+    fact('CordonExpired', { untilMs: nowMs });
+    expect([now().cordoned, now().cordon]).toEqual([false, undefined]);
+  });
+});
+
 describe('fire drills', () => {
   const setup = { pool: { drill: { afterAsleepMs: 30 * minuteMs } } };
 

@@ -2,6 +2,14 @@ import type { RecordedEvent } from '../events/mod.ts';
 import type { ServerState } from './server.ts';
 import { without } from './without.ts';
 
+/** The operator's flag on a server: no new requests, and its power is left alone. */
+export interface Cordon {
+  /** Epoch ms of its end; without: until it is uncordoned. */
+  readonly untilMs?: number;
+  readonly reason: string;
+  readonly by: string;
+}
+
 /** What the operator wants of one server's power for a while. */
 export interface Order {
   readonly wants: 'awake' | 'asleep';
@@ -23,10 +31,19 @@ export interface Drills {
 
 const noDrills: Drills = { passed: 0, failed: 0 };
 
-/** Folds the operator's orders and the fire drills into a server's state. */
+/** Folds the operator's cordons and orders and the fire drills into a server's state. */
 export function evolveHand(server: ServerState, event: RecordedEvent): ServerState {
   const drills = server.drills ?? noDrills;
   switch (event.type) {
+    case 'ServerCordoned': {
+      const { server: _about, ...cordon } = event.data;
+      return { ...server, cordoned: true, cordon };
+    }
+    case 'ServerUncordoned':
+      return uncordoned(server);
+    case 'CordonExpired':
+      // Another cordon may have replaced it by then.
+      return server.cordon?.untilMs === event.data.untilMs ? uncordoned(server) : server;
     case 'WakeOrdered':
     case 'SleepOrdered': {
       const { untilMs, reason, by } = event.data;
@@ -60,6 +77,21 @@ export function evolveHand(server: ServerState, event: RecordedEvent): ServerSta
     default:
       return server;
   }
+}
+
+function uncordoned(server: ServerState): ServerState {
+  return { ...without(server, 'cordon'), cordoned: false };
+}
+
+/** The cordon alone of a server, for one that is looked at anew. */
+export function cordonOf({ cordoned, cordon }: ServerState): Pick<ServerState, 'cordoned' | 'cordon'> {
+  return { cordoned, ...(cordon ? { cordon } : {}) };
+}
+
+/** The end, in epoch ms, of a cordon whose time is over and that nobody has ended yet; undefined: there is none. */
+export function expiredCordonMs({ cordon }: ServerState, nowMs: number): number | undefined {
+  const { untilMs } = cordon ?? {};
+  return untilMs !== undefined && nowMs >= untilMs ? untilMs : undefined;
 }
 
 /** The operator's order that still holds. */

@@ -1,4 +1,13 @@
-import { countProbe, factOfProbes, noProbes, probeDelayMs, probePurpose, proofOfSleep } from './health.ts';
+import {
+  answerCounts,
+  carriedCount,
+  countProbe,
+  factOfProbes,
+  noProbes,
+  probeDelayMs,
+  probePurpose,
+  proofOfSleep,
+} from './health.ts';
 import { newServer, type ServerState } from './server.ts';
 import { asleepState, fleetConfig, readyState, scriptedFleet, startMs, viewOf } from './testing/builders.ts';
 
@@ -11,6 +20,23 @@ test('good and bad probes count in rows', () => {
     all.slice(0, index + 1).reduce(countProbe, noProbes),
   );
   expect(counts.map(({ good, bad }) => `${good}/${bad}`)).toEqual(['1/0', '2/0', '0/1', '0/2', '1/0']);
+});
+
+test('an ejection, or its end, keeps the bad probes of a server that is asked the same, and no other', () => {
+  const bad = { good: 0, bad: 1 };
+  expect(carriedCount(bad, 'serve', 'return')).toEqual(bad);
+  expect(carriedCount(bad, 'return', 'serve')).toEqual(bad);
+  expect(carriedCount({ good: 9, bad: 0 }, 'serve', 'return')).toEqual(noProbes);
+  expect(carriedCount({ good: 9, bad: 0 }, 'serve', 'serve')).toEqual({ good: 9, bad: 0 });
+  expect(carriedCount(bad, 'sleepProof', 'return')).toEqual(noProbes);
+  expect(carriedCount(bad, 'return', 'none')).toEqual(noProbes);
+});
+
+test('an answer that was asked for before an ejection counts only against the server', () => {
+  expect(answerCounts(false, 'serve', 'return')).toBe(true);
+  expect(answerCounts(true, 'serve', 'return')).toBe(false);
+  expect(answerCounts(true, 'serve', 'serve')).toBe(true);
+  expect(answerCounts(false, 'return', 'sleepProof')).toBe(false);
 });
 
 describe('probePurpose', () => {
@@ -66,6 +92,8 @@ describe('factOfProbes', () => {
 
   test('what wakes is not unhealthy: it is not up yet', () => {
     expect(factOf(base, bad(99))).toBeUndefined();
+    const answered: ServerState = { ...base, powerState: 'off', health: 'healthy' };
+    expect(factOf(answered, bad(check.fall))?.type).toBe('ServerBecameUnhealthy');
     expect(factOf({ ...ready, lifecycle: 'draining' }, bad(99))?.type).toBe('ServerBecameUnhealthy');
   });
 

@@ -14,6 +14,25 @@ export function countProbe(count: ProbeCount, ok: boolean): ProbeCount {
 }
 
 /**
+ * What was counted for one purpose and holds for another. To serve and to return ask the same, so bad probes go on
+ * counting: else a proxy that ejects the server again and again would keep the count from ever being full. Good ones
+ * are counted anew: whatever changed the purpose came after them.
+ */
+export function carriedCount(count: ProbeCount, from: ProbePurpose, to: ProbePurpose): ProbeCount {
+  if (from === to) return count;
+  return asksForService(from) && asksForService(to) ? { good: 0, bad: count.bad } : noProbes;
+}
+
+/** Does the answer to a probe that was sent for one purpose still count, now that another is due? */
+export function answerCounts(ok: boolean, sentFor: ProbePurpose, now: ProbePurpose): boolean {
+  return sentFor === now || (!ok && asksForService(sentFor) && asksForService(now));
+}
+
+function asksForService(purpose: ProbePurpose): boolean {
+  return purpose === 'serve' || purpose === 'return';
+}
+
+/**
  * What a probe is for: `serve` asks whether a server may serve, `return` does so fast while it wakes or comes back,
  * `sleepProof` asks whether one that is off is silent, `watch` whether one that sleeps and has no readable power still
  * is, `none` leaves a sleeping server alone.
@@ -75,11 +94,12 @@ export function factOfProbes(
     return { type: 'ServerBecameHealthy', consecutive: count.good };
   }
   const shouldServe = server.lifecycle === 'ready' || server.lifecycle === 'draining';
-  if (!shouldServe) return undefined;
-  if (count.bad >= check.fall && health !== 'unhealthy') {
+  // One that answered before its hardware said on would serve as soon as that does: its word has to be taken back.
+  const isNews = shouldServe ? health !== 'unhealthy' : health === 'healthy';
+  if (count.bad >= check.fall && isNews) {
     return { type: 'ServerBecameUnhealthy', consecutive: count.bad };
   }
-  if (ejectedUntilMs === undefined || nowMs >= ejectedUntilMs) return undefined;
+  if (!shouldServe || ejectedUntilMs === undefined || nowMs >= ejectedUntilMs) return undefined;
   if (count.bad >= check.fall) return { type: 'EjectionConfirmed', consecutive: count.bad };
   const isAgain = ejectionLiftedAtMs !== undefined && nowMs - ejectionLiftedAtMs < contradictionSettleMs;
   return count.good >= check.rise && !isAgain

@@ -105,12 +105,14 @@ describe('behind an agent or an ssh that hangs with the machine', () => {
     knownHostsFile: '/k',
     sleepCommand: 'off',
   };
-  const steps = (power: readonly object[]) => {
+  const steps = (power: readonly object[], of: Partial<SleepInProgress> = mending) => {
     const told: string[] = [];
     for (let attempt = 1; attempt < 10; attempt += 1) {
-      const sleep = { ...mending, attempt, attemptFailed: true, attemptedAtMs: nowMs - 60 * minuteMs };
+      const begun = { attempt, attemptFailed: true, attemptedAtMs: nowMs - 60 * minuteMs };
+      const sleep = { ...mending, mend: false, ...of, ...begun };
       const stopping = { ...hung, lifecycle: 'stopping', mendedAtMs: [nowMs], sleep } as const;
-      const [action] = plan(alone(stopping, { server: { power } }));
+      const fleet = alone(stopping, { server: { power } });
+      const [action] = plan(sleep.mend ? fleet : withDecision(fleet, [], nowMs));
       if (action?.kind !== 'attemptSleep') return [...told, action?.kind];
       told.push(`${action.rung}${action.forced ? ' forced' : ''}`);
     }
@@ -137,6 +139,24 @@ describe('behind an agent or an ssh that hangs with the machine', () => {
     ['an outlet alone is all there is', [pdu], ['0', '0', 'cancelSleep']],
   ])('%s', (_what, power, expected) => {
     expect(steps(power)).toEqual(expected);
+  });
+
+  test('one that nobody wants, and that was not healthy, sleeps by the same steps; a healthy one only by the first', () => {
+    expect(steps([agent, redfish], { ofSick: true })).toEqual(['1', '1 forced', 'cancelSleep']);
+    expect(steps([agent, redfish], {})).toEqual(['0', '0', 'cancelSleep']);
+  });
+
+  test.each([
+    ['unhealthy', true],
+    ['unknown', true],
+    ['healthy', undefined],
+  ] as const)('the fold keeps whether it was sick when its sleep was asked for: %s', (health, ofSick) => {
+    const { fleet, fact } = scriptedFleet();
+    fact('ServerPoweredOn', {});
+    if (health !== 'unknown') fact('ServerBecameHealthy', {});
+    if (health === 'unhealthy') fact('ServerBecameUnhealthy', {});
+    fact('SleepRequested', { sleepId: 'z1' });
+    expect(fleet.servers.s1?.sleep?.ofSick).toBe(ofSick);
   });
 });
 

@@ -1,6 +1,7 @@
 export * from './agentCheck.ts';
 export * from './agentSleep.ts';
 export * from './balancing.ts';
+export { type Candidates, candidatesOf } from './candidates.ts';
 export * from './capacity.ts';
 export * from './contradictions.ts';
 export * from './demand.ts';
@@ -22,7 +23,7 @@ export * from './readings.ts';
 export * from './requestClass.ts';
 export * from './routing.ts';
 export { isTimeZone } from './schedule.ts';
-export { type Candidates, candidatesOf, expectedSetupMs, pick } from './selection.ts';
+export { expectedSetupMs, pick } from './selection.ts';
 export * from './server.ts';
 export * from './setupTime.ts';
 export { boundRefusals, sleepRefusals, validDecision } from './sleepPermission.ts';

@@ -9,19 +9,28 @@ export type PoolVerb = (typeof poolVerbs)[number];
 /** How long an order holds when nothing else is said. */
 export const defaultOrderMs = 3_600_000;
 
-/** What every fact of the operator's hand carries; `untilMs` (epoch ms) is of orders, others ignore it. */
+/** What every fact of the operator's hand carries. */
 export interface HandSaid {
   readonly reason: string;
   readonly by: string;
-  readonly untilMs: number;
+}
+
+/** How long it holds: an order for `defaultOrderMs` where nothing is said, a cordon until it is ended. */
+export interface HandTime {
+  readonly nowMs: number;
+  readonly forMs?: number | undefined;
 }
 
 /** The fact that the operator's hand on one server is. */
-export function serverFact(verb: ServerVerb, server: string, said: HandSaid): EventDraft {
-  const { reason, by, untilMs } = said;
+export function serverFact(verb: ServerVerb, server: string, said: HandSaid, time: HandTime): EventDraft {
+  const { reason, by } = said;
+  const untilMs = time.nowMs + (time.forMs ?? defaultOrderMs);
   switch (verb) {
     case 'cordon':
-      return { type: 'ServerCordoned', data: { server, reason, by } };
+      return {
+        type: 'ServerCordoned',
+        data: { server, ...(time.forMs === undefined ? {} : { untilMs }), reason, by },
+      };
     case 'uncordon':
       return { type: 'ServerUncordoned', data: { server, reason, by } };
     case 'wake':
@@ -34,12 +43,7 @@ export function serverFact(verb: ServerVerb, server: string, said: HandSaid): Ev
 }
 
 /** The fact that the operator's hand on one pool is; `servers` is of `pin`. */
-export function poolFact(
-  verb: PoolVerb,
-  pool: string,
-  { reason, by }: Omit<HandSaid, 'untilMs'>,
-  servers = 0,
-): EventDraft {
+export function poolFact(verb: PoolVerb, pool: string, { reason, by }: HandSaid, servers = 0): EventDraft {
   switch (verb) {
     case 'pin':
       return { type: 'TargetPinned', data: { pool, servers, reason, by } };

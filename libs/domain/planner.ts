@@ -1,16 +1,10 @@
 import type { DraftOf, FleetConfig, PoolConfig } from '../events/mod.ts';
+import { type Candidates, candidatesOf } from './candidates.ts';
 import type { Demand } from './demand.ts';
 import { type Fleet, floorOf, serversOfPool } from './fleet.ts';
 import { type DemandSettings, type PoolDemand, type Provided, wakeFactor } from './poolDemand.ts';
 import { scheduledServers } from './schedule.ts';
-import {
-  candidatesOf,
-  capacityOf,
-  createSelection,
-  expectedSetupMs,
-  type Prospect,
-  pick,
-} from './selection.ts';
+import { capacityOf, createSelection, expectedSetupMs, type Prospect, pick } from './selection.ts';
 import { failureShare, type OnItsWay, withReserve } from './wakeRecord.ts';
 
 export type CapacityDecision = DraftOf<'CapacityDecided'>['data'];
@@ -58,15 +52,36 @@ interface Traits {
   readonly provided: Provided;
   /** What is on its way, and how often that comes to nothing. */
   readonly onItsWay: OnItsWay;
+  readonly ready: number;
+  readonly allReadyUnhealthy: boolean;
+  /** Those that are awake and not cordoned. */
+  readonly awake: readonly Prospect[];
+  /** Those of them that draw as much asleep as idle. */
+  readonly awakeForGood: readonly Prospect[];
+  /** Those that are awake and may be chosen, in the order of their cost. */
+  readonly awakeInOrderOfCost: readonly Prospect[];
 }
 
-function traitsOf(servers: readonly Prospect[]): Traits {
+const knownTraits = new WeakMap<Candidates, Traits>();
+
+/** Looked up where the pool's servers are those of the last decision. */
+function traitsOf(candidates: Candidates): Traits {
+  const known = knownTraits.get(candidates);
+  if (known) return known;
+  const traits = traitsOfAll(candidates);
+  knownTraits.set(candidates, traits);
+  return traits;
+}
+
+function traitsOfAll({ all: servers, inOrderOfCost }: Candidates): Traits {
   let horizonMs = 1;
   let longestBreakEvenMs = 0;
   let readyRps = 0;
   let readyServers = 0;
   let waking = 0;
   let wakingRps = 0;
+  let ready = 0;
+  let readyUnhealthy = 0;
   for (const server of servers) {
     const { setupTimeMs, breakEvenMs, takesRequests, capacityRps, lifecycle, isAwake, counts } = server;
     horizonMs = Math.max(horizonMs, setupTimeMs);
@@ -74,6 +89,10 @@ function traitsOf(servers: readonly Prospect[]): Traits {
     if (lifecycle === 'waking' && isAwake && counts) {
       waking += 1;
       wakingRps += capacityRps;
+    }
+    if (lifecycle === 'ready') {
+      ready += 1;
+      if (server.isUnhealthy) readyUnhealthy += 1;
     }
     if (!takesRequests) continue;
     readyRps += capacityRps;
@@ -85,7 +104,18 @@ function traitsOf(servers: readonly Prospect[]): Traits {
     wakingRps: waking === 0 ? 0 : wakingRps / waking,
     failureShare: waking === 0 ? 0 : failureShare(recordsOf(servers)),
   };
-  return { horizonMs, breakEvenMs: longestBreakEvenMs, provided, onItsWay };
+  const awake = servers.filter(({ isAwake, isCordoned }) => isAwake && !isCordoned);
+  return {
+    horizonMs,
+    breakEvenMs: longestBreakEvenMs,
+    provided,
+    onItsWay,
+    ready,
+    allReadyUnhealthy: ready > 0 && readyUnhealthy === ready,
+    awake,
+    awakeForGood: awake.filter((server) => !Number.isFinite(server.breakEvenMs)),
+    awakeInOrderOfCost: inOrderOfCost.filter(({ isAwake }) => isAwake),
+  };
 }
 
 function* recordsOf(servers: readonly Prospect[]) {
@@ -108,8 +138,10 @@ export function decideCapacity(
 ): CapacityDecision | undefined {
   const pool = fleet.config?.pools[poolName];
   if (!fleet.config || !pool) return undefined;
-  const { all: servers, inOrderOfCost: order } = candidatesOf(fleet, poolName, nowMs);
-  const { horizonMs, breakEvenMs: breakEven, provided, onItsWay } = traitsOf(servers);
+  const candidates = candidatesOf(fleet, poolName, nowMs);
+  const { all: servers, inOrderOfCost: order } = candidates;
+  const traits = traitsOf(candidates);
+  const { horizonMs, breakEvenMs: breakEven, provided, onItsWay } = traits;
   const settings = settingsOf(fleet.config, pool, horizonMs);
   demand.advance(nowMs, settings, provided);
   const seen = demand.demand(nowMs, settings);
@@ -122,17 +154,12 @@ export function decideCapacity(
   const withHeadroom = 1 + pool.planner.headroom;
   const minimum = Math.max(floor, needs.somebody ? 1 : 0);
   const needed = pick(order, { minimum, rps: needs.wakeRps * withHeadroom });
-  const kept = pick(order, { minimum, rps: needs.keepRps * withHeadroom }, ({ isAwake }) => isAwake);
-  const keepReason = reasonToKeepAll(fleet, poolName, servers, seen, breakEven);
-  // A machine that draws as much asleep as idle is left on.
-  const stays = (server: Prospect) =>
-    server.isAwake &&
-    !server.isCordoned &&
-    (keepReason !== undefined || !Number.isFinite(server.breakEvenMs));
-  const selection = createSelection();
+  const kept = pick(traits.awakeInOrderOfCost, { minimum, rps: needs.keepRps * withHeadroom });
+  const keepReason = reasonToKeepAll(fleet, poolName, traits, seen);
+  const selection = createSelection(servers);
   selection.add(needed);
   selection.add(kept);
-  selection.add(servers.filter(stays));
+  selection.add(keepReason === undefined ? traits.awakeForGood : traits.awake);
   selection.addFirst(order, pool.spareServers);
   const target = selection.servers;
   const inputs: CapacityDecision['inputs'] = {
@@ -148,7 +175,7 @@ export function decideCapacity(
     neededServers: needed.length,
     keptServers: kept.length,
     capacityRps: round(capacityOf(target)),
-    countedServers: servers.filter(({ lifecycle }) => lifecycle === 'ready').length,
+    countedServers: traits.ready,
     floor,
     spareServers: pool.spareServers,
     headroom: pool.planner.headroom,
@@ -156,7 +183,7 @@ export function decideCapacity(
   };
   return {
     pool: poolName,
-    target: target.map(({ name }) => name).sort(),
+    target: selection.names(),
     inputs,
     forecastRps: round(needs.wakeRps),
     validForMs: pool.planner.leaseMs,
@@ -208,17 +235,15 @@ function needsOf(
 function reasonToKeepAll(
   fleet: Fleet,
   poolName: string,
-  servers: readonly Prospect[],
+  { breakEvenMs: windowMs, allReadyUnhealthy }: Traits,
   demand: Demand,
-  windowMs: number,
 ): string | undefined {
   if (fleet.pools[poolName]?.paused) return 'the planner is paused';
   if (demand.liveProxies === 0) return 'no proxy reports its load';
   if (demand.observedForMs < windowMs) {
     return `the load is known for ${seconds(demand.observedForMs)} of the ${seconds(windowMs)} that a sleep asks for`;
   }
-  const ready = servers.filter(({ lifecycle }) => lifecycle === 'ready');
-  if (ready.length > 0 && ready.every(({ isUnhealthy }) => isUnhealthy)) {
+  if (allReadyUnhealthy) {
     return 'every ready server is unhealthy, as it would look to a prober whose network is dead';
   }
   return undefined;

@@ -40,6 +40,7 @@ export type PowerAction = About &
         readonly forced: boolean;
       }
     | { readonly kind: 'cancelSleep'; readonly sleep: SleepInProgress; readonly reason: string }
+    | { readonly kind: 'endCordon'; readonly untilMs: number }
     | { readonly kind: 'startDrill'; readonly asleepForMs: number; readonly reason: string }
     | { readonly kind: 'passDrill'; readonly drillId: string; readonly setupMs: number }
     | { readonly kind: 'failDrill'; readonly drillId: string; readonly reason: string }

@@ -1,7 +1,7 @@
 import type { Bounds } from '../events/mod.ts';
 import { planDrill } from './drillPlan.ts';
 import { floorOf, type ServerView, serversOfPool } from './fleet.ts';
-import { orderNow } from './hand.ts';
+import { expiredCordonMs, orderNow } from './hand.ts';
 import { poolFactsOf } from './poolFacts.ts';
 import type { PowerAction, PowerContext, Wanted } from './powerAction.ts';
 import { boundRefusals, mendBound, validDecision } from './sleepPermission.ts';
@@ -144,6 +144,8 @@ function sleepBound(
 
 function planServer(context: PowerContext, server: ServerView, wanted: Wanted): PowerAction | undefined {
   const { state, config } = server;
+  const expiredMs = expiredCordonMs(state, context.nowMs);
+  if (expiredMs !== undefined) return { kind: 'endCordon', server: state.name, untilMs: expiredMs };
   if (state.cordoned || config.power.length === 0) return undefined;
   const drill = planDrill(context, server);
   if (drill && drill.kind !== 'startDrill') return drill;

@@ -1,12 +1,11 @@
-import type { FleetConfig } from '../events/mod.ts';
 import { capacityRpsOf } from './capacity.ts';
 import { isInStorm } from './contradictions.ts';
 import { breakEvenMs } from './energy.ts';
-import { type Fleet, membersOf, type ServerView } from './fleet.ts';
+import type { ServerView } from './fleet.ts';
 import { orderNow } from './hand.ts';
 import { isWithdrawn } from './heartbeat.ts';
 import { takesRequests } from './routing.ts';
-import type { Lifecycle, ServerState } from './server.ts';
+import type { Lifecycle } from './server.ts';
 import { isCountedOn } from './wakeLadder.ts';
 import type { WakeRecord } from './wakeRecord.ts';
 
@@ -51,7 +50,8 @@ export interface Prospect {
   readonly wakeRecord: WakeRecord | undefined;
 }
 
-function prospectOf(server: ServerView, place: number, nowMs: number): Prospect {
+/** @param place of the server among its pool's by name. */
+export function prospectOf(server: ServerView, place: number, nowMs: number): Prospect {
   const { state, pool, config } = server;
   const setupTimeMs = expectedSetupMs(server);
   const capacityRps = capacityRpsOf(state, pool, config);
@@ -74,78 +74,19 @@ function prospectOf(server: ServerView, place: number, nowMs: number): Prospect 
   };
 }
 
-interface Known {
-  readonly state: ServerState;
-  readonly prospect: Prospect;
-  /** It stays as it is until the state changes: no wake that grows overdue, no quarantine or order that ends. */
-  readonly isTimeless: boolean;
-}
-
-/** The servers of a pool, as a decision goes over them. */
-export interface Candidates {
-  /** All, in the order of their names. */
-  readonly all: readonly Prospect[];
-  /** Those that may be chosen, those first that serve most cheaply; among equals by name. */
-  readonly inOrderOfCost: readonly Prospect[];
-}
-
-/** What was made of a pool last: most servers do not change from one decision to the next. */
-interface PoolMemory {
-  readonly known: (Known | undefined)[];
-  /** Places in `known` in the order of their cost: nearly sorted already when the next decision is due. */
-  order: number[];
-  candidates: Candidates;
-}
-
-const memories = new WeakMap<FleetConfig, Map<string, PoolMemory>>();
-
-function memoryOf(config: FleetConfig, poolName: string): PoolMemory {
-  const byPool = memories.get(config) ?? new Map<string, PoolMemory>();
-  memories.set(config, byPool);
-  const memory = byPool.get(poolName) ?? { known: [], order: [], candidates: { all: [], inOrderOfCost: [] } };
-  byPool.set(poolName, memory);
-  return memory;
-}
-
-/** The servers of a pool as the planner sees them. None for an unknown pool. Pure, but for what it remembers. */
-export function candidatesOf(fleet: Fleet, poolName: string, nowMs: number): Candidates {
-  const { config } = fleet;
-  const pool = config?.pools[poolName];
-  if (!config || !pool) return { all: [], inOrderOfCost: [] };
-  const memory = memoryOf(config, poolName);
-  const { known } = memory;
-  let hasChanged = false;
-  for (const [index, name] of membersOf(config, poolName).entries()) {
-    const state = fleet.servers[name];
-    const last = known[index];
-    if (last?.state === state && (!last || last.isTimeless)) continue;
-    hasChanged = true;
-    const serverConfig = config.servers[name];
-    if (!state || !serverConfig) known[index] = undefined;
-    else {
-      const isTimeless = state.lifecycle !== 'waking' && !state.quarantinedUntilMs && !state.order;
-      known[index] = {
-        state,
-        prospect: prospectOf({ state, config: serverConfig, pool }, index, nowMs),
-        isTimeless,
-      };
-    }
+/** Until when (epoch ms) time alone makes nothing else of it; Infinity: for good. */
+export function prospectHoldsUntilMs(
+  { state }: ServerView,
+  { setupTimeMs }: Prospect,
+  nowMs: number,
+): number {
+  const overdueAtMs =
+    state.lifecycle === 'waking' ? state.sinceMs + setupTimeMs * overdueSetupTimes : undefined;
+  let untilMs = Number.POSITIVE_INFINITY;
+  for (const endMs of [overdueAtMs, state.quarantinedUntilMs, state.order?.untilMs]) {
+    if (endMs !== undefined && endMs >= nowMs) untilMs = Math.min(untilMs, endMs);
   }
-  if (hasChanged) memory.candidates = sorted(memory);
-  return memory.candidates;
-}
-
-function sorted(memory: PoolMemory): Candidates {
-  const { known } = memory;
-  if (memory.order.length !== known.length) memory.order = Array.from(known.keys());
-  const costAt = (index: number) => known[index]?.prospect.cost ?? Number.MAX_VALUE;
-  memory.order.sort((a, b) => costAt(a) - costAt(b) || a - b);
-  const inOrderOfCost: Prospect[] = [];
-  for (const index of memory.order) {
-    const prospect = known[index]?.prospect;
-    if (prospect?.canBeChosen) inOrderOfCost.push(prospect);
-  }
-  return { all: known.flatMap((one) => (one ? [one.prospect] : [])), inOrderOfCost };
+  return untilMs;
 }
 
 /** The longest of the last measured setup times, or what the config says while there is none; in ms. */
@@ -199,48 +140,48 @@ export interface Need {
   readonly minimum: number;
 }
 
-/**
- * The first servers of the order that together meet the need; one that can't be counted on is taken, not counted.
- * @param isAllowed leaves out the others; default: none.
- */
-export function pick(
-  order: readonly Prospect[],
-  need: Need,
-  isAllowed: (server: Prospect) => boolean = () => true,
-): Prospect[] {
-  const chosen: Prospect[] = [];
+/** The first servers of the order that together meet the need; one that can't be counted on is taken, not counted. */
+export function pick(order: readonly Prospect[], need: Need): Prospect[] {
   let capacityRps = 0;
   let counted = 0;
+  let taken = 0;
   for (const server of order) {
     if (counted >= need.minimum && capacityRps >= need.rps) break;
-    if (!isAllowed(server)) continue;
-    chosen.push(server);
+    taken += 1;
     if (!server.counts) continue;
     counted += 1;
     capacityRps += server.capacityRps;
   }
-  return chosen;
+  return order.slice(0, taken);
 }
 
 /** Some of a pool's servers, each once. */
 export interface Selection {
   readonly servers: readonly Prospect[];
-  add(servers: Iterable<Prospect>): void;
+  /** Theirs, in order; no sort of strings, which is slow for thousands. */
+  names(): string[];
+  add(servers: readonly Prospect[]): void;
   /** Adds the first `count` of the order that are not in it yet. */
   addFirst(order: readonly Prospect[], count: number): void;
 }
 
-export function createSelection(): Selection {
+/** @param all servers of the pool, in the order of their names. */
+export function createSelection(all: readonly Prospect[]): Selection {
   const servers: Prospect[] = [];
-  const isChosen: boolean[] = [];
+  const isChosen = new Uint8Array((all.at(-1)?.place ?? -1) + 1);
   const addOne = (server: Prospect): boolean => {
-    if (isChosen[server.place]) return false;
-    isChosen[server.place] = true;
+    if (isChosen[server.place] === 1) return false;
+    isChosen[server.place] = 1;
     servers.push(server);
     return true;
   };
   return {
     servers,
+    names() {
+      const names: string[] = [];
+      for (const { place, name } of all) if (isChosen[place] === 1) names.push(name);
+      return names;
+    },
     add(others) {
       for (const server of others) addOne(server);
     },

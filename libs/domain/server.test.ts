@@ -209,6 +209,19 @@ describe('sleep', () => {
     );
   });
 
+  test('what answered before a failed wake is no reason to serve when its hardware says on', () => {
+    const answered = evolveServer(wokenOff, eventOf('ServerBecameHealthy'));
+    expect(answered).toMatchObject({ lifecycle: 'waking', powerState: 'off', health: 'healthy' });
+    const quarantined = fold(answered, eventOf('WakeTimedOut'), eventOf('ServerQuarantined'));
+    expect(evolveServer(quarantined, eventOf('ServerPoweredOn'))).toMatchObject({
+      lifecycle: 'quarantined',
+      health: 'unknown',
+    });
+    // Nor is it when the probes have taken it back meanwhile.
+    const silent = evolveServer(answered, eventOf('ServerBecameUnhealthy'));
+    expect(evolveServer(silent, eventOf('ServerPoweredOn')).lifecycle).toBe('waking');
+  });
+
   test('remembers 256 sleeps', () => {
     const off = evolveServer(stopping, eventOf('ServerPoweredOff'));
     const old = { ...off, sleptAtMs: Array.from({ length: 256 }, (_, index) => index) };

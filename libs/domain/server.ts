@@ -1,6 +1,6 @@
 import type { RecordedEvent } from '../events/mod.ts';
 import { type Contradictions, evolveContradictions } from './contradictions.ts';
-import { type Drills, evolveHand, type Order } from './hand.ts';
+import { type Cordon, type Drills, evolveHand, type Order } from './hand.ts';
 import { evolveHeartbeat, type HeartbeatState, rebootsWhileServing } from './heartbeat.ts';
 import { acted, enter, rememberedActions, trace } from './serverFold.ts';
 import { evolveWake } from './serverWake.ts';
@@ -43,6 +43,8 @@ export interface SleepInProgress {
   readonly forced: boolean;
   /** The first half of a power cycle that shall mend a hung server. */
   readonly mend?: boolean;
+  /** It was not healthy when its sleep was asked for: whoever runs on it may be as dead as its service. */
+  readonly ofSick?: boolean;
   /** Who was told to switch it off, once that was tried. */
   readonly driver?: string;
   /** What each proxy says of this drain. */
@@ -98,6 +100,8 @@ export interface ServerState {
   /** Epoch ms of the last commands sent to its hardware, and of the last power cycles to mend it; newest last. */
   readonly actionsAtMs: readonly number[];
   readonly mendedAtMs: readonly number[];
+  /** Who cordoned it and why, while it is. */
+  readonly cordon?: Cordon;
   readonly order?: Order;
   readonly drills?: Drills;
 }
@@ -185,6 +189,7 @@ function evolveSleep(server: ServerState, event: RecordedEvent): ServerState {
         attemptFailed: false,
         forced: false,
         ...(event.data.mend ? { mend: true } : {}),
+        ...(server.health === 'healthy' ? {} : { ofSick: true }),
         proxies: {},
         ...trace(event),
       };
@@ -281,10 +286,6 @@ function evolveTruth(server: ServerState, event: RecordedEvent): ServerState {
       const { capacityRps, configuredRps } = event.data;
       return { ...server, learnedCapacity: { capacityRps, configuredRps } };
     }
-    case 'ServerCordoned':
-      return { ...server, cordoned: true };
-    case 'ServerUncordoned':
-      return { ...server, cordoned: false };
     default:
       return server;
   }

@@ -55,6 +55,8 @@ export function evolveWake(server: ServerState, event: RecordedEvent): ServerSta
       if (wake?.wakeId !== event.data.wakeId) return server;
       return {
         ...enter(without(server, 'wake'), 'failed', event.timeMs),
+        // Whoever answered while the hardware said off is asked no more from here on, and may be dead when it says on.
+        health: 'unknown',
         failedWakes: server.failedWakes + 1,
         wakeRecord: recordWake(server.wakeRecord, false),
       };

@@ -100,10 +100,10 @@ interface SleepStep {
 }
 
 /**
- * The ways to cycle a hung server, each tried once: asked gracefully by every method that sleeps, since the first may
- * be an agent or an ssh that hangs with it; then its power is cut, by every method that can and may.
+ * The ways to switch off a server that is not healthy, each tried once: asked gracefully by every method that sleeps,
+ * since the first may be an agent or an ssh that hangs with it; then its power is cut, by every method that can and may.
  */
-function mendSteps(server: ServerView): SleepStep[] {
+function sickSteps(server: ServerView): SleepStep[] {
   const rungs = server.config.power.map((method, rung) => ({ rung, method, can: capabilitiesOf(method) }));
   const graceful = rungs.filter(
     ({ rung, can, method }) => can.has('sleep') && (!onlyCuts(method) || rung === rungThat(server, 'sleep')),
@@ -115,10 +115,14 @@ function mendSteps(server: ServerView): SleepStep[] {
   ];
 }
 
+function isOfSick({ mend, ofSick }: SleepInProgress): boolean {
+  return mend === true || ofSick === true;
+}
+
 /** What a sleep tries the so-many-th time, from 1; undefined: nothing can put it to sleep. */
 function stepOf(server: ServerView, sleep: SleepInProgress, attempt: number): SleepStep | undefined {
-  if (sleep.mend) {
-    const steps = mendSteps(server);
+  if (isOfSick(sleep)) {
+    const steps = sickSteps(server);
     return steps[Math.min(attempt, steps.length) - 1];
   }
   const rung = rungThat(server, 'sleep');
@@ -149,7 +153,7 @@ export function continueStop(
   if (sleep.attemptFailed && sinceAttemptMs < 1_000 * 2 ** (sleep.attempt - 1)) return undefined;
   const cancel = (reason: string) => ({ kind: 'cancelSleep', server: state.name, sleep, reason }) as const;
   if (isWanted && !sleep.mend) return cancel('still on, and wanted awake again');
-  const mostAttempts = Math.max(maxSleepAttempts, sleep.mend ? mendSteps(server).length : 0);
+  const mostAttempts = Math.max(maxSleepAttempts, isOfSick(sleep) ? sickSteps(server).length : 0);
   if (sleep.attempt >= mostAttempts) return cancel(`not off after ${sleep.attempt} tries`);
   return { kind: 'attemptSleep', server: state.name, sleep, attempt: sleep.attempt + 1, ...next };
 }

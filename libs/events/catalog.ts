@@ -190,6 +190,9 @@ export const catalog = {
   /** It is not counted as capacity until it has served again. */
   DrillFailed: define('power', { ...server, drillId: Id, reason: Reason }),
 
+  /** The time of the operator's cordon is over: the server takes requests, and its power is planned, again. */
+  CordonExpired: define('power', { ...server, untilMs: EpochMs }),
+
   /**
    * No decision within its lease, or no bus to hear it by: the power service wakes by itself. `reason` says what.
    */
@@ -251,7 +254,13 @@ export const catalog = {
   /** This proxy met a dead connection and sends the server nothing new until `untilMs`. */
   ServerEjected: define('traffic', { ...traffic, reason: Reason, untilMs: EpochMs }),
 
-  ServerCordoned: define('operator', { server: Name, reason: Reason, by: Id }),
+  /** With `untilMs` it ends by itself (`CordonExpired`). A later cordon replaces an earlier one. */
+  ServerCordoned: define('operator', {
+    server: Name,
+    untilMs: Type.Optional(EpochMs),
+    reason: Reason,
+    by: Id,
+  }),
   /** The operator wants the server awake, or asleep, until `untilMs`. A later order replaces an earlier one. */
   WakeOrdered: define('operator', { server: Name, untilMs: EpochMs, reason: Reason, by: Id }),
   SleepOrdered: define('operator', { server: Name, untilMs: EpochMs, reason: Reason, by: Id }),

@@ -28,6 +28,7 @@ export const streams: Readonly<Record<StreamName, { readonly subjects: readonly 
 
 /** Filters for subscribers that want one kind only. */
 export const subjectFilters = {
+  config: `${root}.config`,
   load: `${root}.load.>`,
   probe: `${root}.probe.*`,
   meter: `${root}.meter.*`,

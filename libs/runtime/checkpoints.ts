@@ -27,12 +27,18 @@ function slotKey(slot: number): string {
   return `history.${slot}`;
 }
 
-/** All that are kept, oldest first. None when the stream ends before one of them: it was made anew. */
+/** All that are kept of this history, oldest first. Of one that was made anew or lost its end others have come. */
 export async function listCheckpoints(bus: Bus): Promise<readonly Checkpoint[]> {
   const [index, end] = await Promise.all([bus.loadSnapshot(indexKey), bus.lastSequence('FLEET')]);
   if (index?.schemaVersion !== indexVersion || !Array.isArray(index.state)) return [];
-  const checkpoints = index.state as Checkpoint[];
-  return checkpoints.some(({ sequence }) => sequence > end) ? [] : checkpoints;
+  const checkpoints = (index.state as Checkpoint[]).filter(({ sequence }) => sequence <= end);
+  // What lies before one that is of this history is of it too.
+  for (let newest = checkpoints.at(-1); newest; newest = checkpoints.at(-1)) {
+    const event = await bus.eventAt('FLEET', newest.sequence);
+    if (!event || event.storedMs === newest.storedMs) break;
+    checkpoints.pop();
+  }
+  return checkpoints;
 }
 
 /** The state of one; undefined when its slot was given away meanwhile, or it is of another version of the fold. */
@@ -53,9 +59,7 @@ export async function saveCheckpoint(
   { everyEvents, most }: CheckpointLimits,
 ): Promise<void> {
   const { sequence } = fleet;
-  const listed = await listCheckpoints(bus);
-  const isOther = listed.some((one) => one.sequence === sequence && one.storedMs !== storedMs);
-  const known = isOther ? [] : listed;
+  const known = await listCheckpoints(bus);
   if (known.some((one) => Math.abs(one.sequence - sequence) < everyEvents / 2)) return;
   const kept = thinned(known, most - 1);
   const slot = freeSlot(kept);

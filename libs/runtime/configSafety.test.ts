@@ -1,42 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
-import { type ConfigProblem, formatProblem, parseConfig } from './config.ts';
+import { formatProblem } from './config.ts';
+import { broken, linesOf, problemsOf } from './testing/configText.ts';
 
 const example = 'deploy/examples/two-servers.yaml';
-
-function problemsOf(text: string): readonly ConfigProblem[] {
-  const result = parseConfig(text, { file: 'f.yaml' });
-  return result.ok ? [] : result.problems;
-}
-
-function linesOf(text: string): string[] {
-  return problemsOf(text).map(formatProblem);
-}
-
-/** A valid configuration in which each test breaks something. */
-const valid = `version: 1
-pools:
-  web:
-    minServers: 1
-servers:
-  web-1:
-    pool: web
-    url: http://10.0.0.1:8080
-    capacityRps: 100
-    power:
-      - driver: redfish
-        url: https://10.0.1.1
-        username: admin
-        password: env:BMC_PASSWORD
-`;
-
-/** The valid text with each replacement made; a replacement that finds nothing is a defect of the test. */
-function broken(...replacements: [from: string, to: string][]): string {
-  return replacements.reduce((text, [from, to]) => {
-    expect(text).toContain(from);
-    return text.replace(from, to);
-  }, valid);
-}
 
 describe('secrets', () => {
   const secret = 'hunter2-S3cr3t';

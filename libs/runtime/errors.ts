@@ -8,6 +8,7 @@ const problemTable = {
   NEMURI_BODY_TOO_LARGE: { status: 413, title: 'The request body is larger than this pool takes' },
   NEMURI_HEADERS_TOO_LARGE: { status: 431, title: 'The header section is too large' },
   NEMURI_BAD_REQUEST: { status: 400, title: 'The request can not be forwarded' },
+  NEMURI_REQUEST_TIMEOUT: { status: 408, title: 'The request did not come in time' },
   NEMURI_UPSTREAM_FAILED: { status: 502, title: 'No server could answer this request' },
   NEMURI_NOT_CONFIGURED: { status: 503, title: 'The proxy has no configuration yet' },
   NEMURI_ASLEEP: { status: 503, title: 'This site is asleep, and this request does not wake it' },

@@ -55,19 +55,34 @@ interface Waiter {
   readonly resolve: () => void;
 }
 
+interface Rebuilding {
+  readonly fleet: Fleet;
+  /** Where the history ended when this began. */
+  readonly until: number;
+  configured: RecordedEvent | undefined;
+}
+
+/** A problem of whoever counts on it at the next start, and of nobody else. */
+export const snapshotNotSaved = 'snapshot not saved';
+
 /** While a long history is read, the reading comes first: a restart in the midst of it still finds how far it came. */
 const snapshotEveryBehind = 100_000;
 
 /** Opens the view and resolves when it has caught up with the stream as it stood at the call. */
 export async function openFleetView(options: FleetViewOptions): Promise<FleetView> {
   const { bus, name, onProblem, snapshotEvery = 1_000, readOnly = false, mayWrite = () => true } = options;
-  const fleet = await restore(bus, name);
+  const { fleet, eventId } = await restore(options);
   const listeners = new Set<FleetListener>();
   const waiters = new Set<Waiter>();
   const keepCheckpoint = checkpointKeeper(options, fleet.sequence);
   let savedSequence = fleet.sequence;
   let saving: Promise<void> | undefined;
   let isBehind = true;
+  /** The history is another, or less than it was: all of it is folded anew beside the old belief, to its end. */
+  let rebuilding: Rebuilding | undefined;
+  let rebuilt = 0;
+  /** Of the event at the fold's sequence, unless that was malformed. */
+  let lastId = eventId;
 
   const settle = () => {
     for (const waiter of [...waiters]) {
@@ -77,44 +92,80 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
     }
   };
   const save = async () => {
-    if (readOnly || !mayWrite()) return;
+    if (readOnly || rebuilding || !mayWrite()) return;
     // Two at a time under one key would spoil each other.
     await saving;
     savedSequence = fleet.sequence;
     const snapshot = {
       schemaVersion: fleetSchemaVersion,
       sequence: fleet.sequence,
+      ...(lastId === undefined ? {} : { eventId: lastId }),
       state: copyFleet(fleet),
     };
     saving = bus
       .saveSnapshot(name, snapshot)
-      .catch((error) => onProblem('snapshot not saved', { error: String(error) }))
+      .catch((error) => onProblem(snapshotNotSaved, { error: String(error) }))
       .finally(() => {
         saving = undefined;
       });
     await saving;
   };
+  const tell = (event: RecordedEvent) => {
+    for (const listener of listeners) listener(event, fleet);
+    settle();
+  };
+  /** Facts in the midst of the history can't be read: what follows rests on what is left. */
+  const tellOfGap = (known: number, sequence: number) => {
+    if (known === 0 || sequence <= known + 1) return;
+    onProblem('events are missing in the history: the bus has lost them', {
+      from: known + 1,
+      until: sequence - 1,
+    });
+  };
+  const endRebuilding = () => {
+    if (!rebuilding || rebuilding.fleet.sequence < rebuilding.until) return;
+    const { fleet: found, configured } = rebuilding;
+    rebuilding = undefined;
+    Object.assign(fleet, found);
+    // To whoever listens all of it is as new as a configuration; the events themselves are no news.
+    if (configured) tell(configured);
+    else settle();
+  };
   const subscription: Subscription = await bus.subscribe({
     stream: 'FLEET',
     startAt: { sequence: fleet.sequence + 1 },
-    onEvent: (event) => {
-      // No reader goes back in one stream: this is another, which knows nothing of what was.
-      if (event.sequence <= fleet.sequence) {
-        onProblem('the history was made anew: starting over', { sequence: fleet.sequence });
-        Object.assign(fleet, initialFleet());
-        savedSequence = 0;
-      }
-      foldInto(fleet, event);
-      for (const listener of listeners) listener(event, fleet);
+    onReplaced: (until) => {
+      const details = { knownSequence: fleet.sequence, lastSequence: until };
+      onProblem('the history was made anew or lost its end: starting over', details);
+      rebuilding = { fleet: initialFleet(), until, configured: undefined };
+      rebuilt += 1;
+      [savedSequence, lastId] = [0, undefined];
+      endRebuilding();
       settle();
+      return 'all';
+    },
+    onEvent: (event) => {
+      const into = rebuilding?.fleet ?? fleet;
+      tellOfGap(into.sequence, event.sequence);
+      foldInto(into, event);
+      lastId = event.id;
+      if (rebuilding) {
+        if (event.type === 'FleetConfigured') rebuilding.configured = event;
+        return endRebuilding();
+      }
+      tell(event);
       // What is read of the past is the same for every replica, and so are its checkpoints.
       if (isBehind || mayWrite()) keepCheckpoint(event, fleet);
       const unsaved = fleet.sequence - savedSequence;
       if (!saving && unsaved >= (isBehind ? snapshotEveryBehind : snapshotEvery)) void save();
     },
     onMalformed: (malformed) => {
-      skipInto(fleet, malformed.subject, malformed.sequence);
+      const into = rebuilding?.fleet ?? fleet;
+      tellOfGap(into.sequence, malformed.sequence);
+      lastId = undefined;
+      skipInto(into, malformed.subject, malformed.sequence);
       onProblem('malformed event skipped', malformed);
+      endRebuilding();
       settle();
     },
   });
@@ -144,22 +195,28 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
       });
     },
     async record(event, timeoutMs) {
-      if (!mayWrite()) return false;
+      if (!mayWrite() || rebuilding) return false;
       const expected = fleet.lastSequences[subjectOf(event)] ?? 0;
       const bound = timeoutMs === undefined ? {} : { timeoutMs };
       const publish = (expectedLastSubjectSequence: number) =>
         bus.publish(event, { expectedLastSubjectSequence, ...bound });
-      const folded = ({ sequence }: PublishAck) => view.when((now) => now.sequence >= sequence);
+      let kept = 0;
+      const before = rebuilt;
+      const folded = ({ sequence }: PublishAck) =>
+        view.when((now) => now.sequence >= sequence || rebuilt > before);
       try {
         await folded(await publish(expected));
         return true;
       } catch (error) {
         if (!(error instanceof StaleWriterError)) throw error;
+        const last = error.lastSequence ?? (await bus.lastOn('FLEET', subjectOf(event)))?.sequence ?? 0;
+        if (last >= expected) return false;
+        // What the view knows is no longer kept, or was lost. Of a history that is another one it knows nothing.
+        if (!(await isOfHistory(bus, { sequence: fleet.sequence, eventId: lastId }))) return false;
+        kept = last;
       }
-      // What the view knows may be older than what is kept: then the stream knows of no event on the subject.
-      if (expected === 0 || expected >= (await bus.firstSequence('FLEET'))) return false;
       try {
-        await folded(await publish(0));
+        await folded(await publish(kept));
         return true;
       } catch (error) {
         if (error instanceof StaleWriterError) return false;
@@ -171,8 +228,9 @@ export async function openFleetView(options: FleetViewOptions): Promise<FleetVie
       await save();
     },
   };
-  const last = await bus.lastSequence('FLEET');
-  await view.when((now) => now.sequence >= last);
+  const [first, last] = await Promise.all([bus.firstSequence('FLEET'), bus.lastSequence('FLEET')]);
+  // One that holds nothing any more has nothing to catch up with.
+  if (first <= last) await view.when((now) => (now.sequence >= last || rebuilt > 0) && !rebuilding);
   isBehind = false;
   if (fleet.sequence - savedSequence >= snapshotEvery) void save();
   return view;
@@ -198,10 +256,31 @@ function checkpointKeeper(
   };
 }
 
-/** The snapshot, if it fits this version and the stream still reaches as far; else the empty fleet. */
-async function restore(bus: Bus, name: string): Promise<Fleet> {
+/** The snapshot, if it fits this version and is of this history; else the empty fleet. */
+async function restore({
+  bus,
+  name,
+  onProblem,
+}: FleetViewOptions): Promise<{ fleet: Fleet; eventId?: string }> {
   const snapshot = await bus.loadSnapshot(name);
-  if (snapshot?.schemaVersion !== fleetSchemaVersion) return initialFleet();
-  if (snapshot.sequence > (await bus.lastSequence('FLEET'))) return initialFleet();
-  return snapshot.state as Fleet;
+  if (snapshot?.schemaVersion !== fleetSchemaVersion) return { fleet: initialFleet() };
+  const { sequence, state, eventId } = snapshot;
+  if (await isOfHistory(bus, snapshot))
+    return { fleet: state as Fleet, ...(eventId === undefined ? {} : { eventId }) };
+  onProblem('the snapshot is of another history, or of more than is left: all is read again', { sequence });
+  return { fleet: initialFleet() };
+}
+
+/**
+ * Does the history hold what a snapshot was folded from? One that was made anew, or lost its end, gives the same
+ * sequences to other events. Where the event itself is no longer kept, the snapshot is believed.
+ */
+export async function isOfHistory(
+  bus: Bus,
+  { sequence, eventId }: { readonly sequence: number; readonly eventId?: string | undefined },
+): Promise<boolean> {
+  if (sequence > (await bus.lastSequence('FLEET'))) return false;
+  if (eventId === undefined) return true;
+  const event = await bus.eventAt('FLEET', sequence);
+  return event === undefined || event.id === eventId;
 }

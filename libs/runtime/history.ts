@@ -1,6 +1,7 @@
 import type { Bus } from '../bus/mod.ts';
 import { copyFleet, type Fleet, fleetSchemaVersion, foldInto, initialFleet } from '../domain/mod.ts';
 import { type Checkpoint, listCheckpoints, loadCheckpoint } from './checkpoints.ts';
+import { isOfHistory } from './fleetView.ts';
 
 /** A moment of the history: an event's sequence, or a time in epoch ms by the stream's own clock. */
 export type Moment = { readonly sequence: number } | { readonly timeMs: number };
@@ -129,12 +130,12 @@ export function openHistory(bus: Bus, options: HistoryOptions = {}): History {
 }
 
 async function loadStarts(bus: Bus, names: readonly string[]): Promise<Start[]> {
-  const snapshots = await Promise.all(names.map((name) => bus.loadSnapshot(name)));
-  const end = await bus.lastSequence('FLEET');
-  return snapshots.flatMap((snapshot) => {
-    if (snapshot?.schemaVersion !== fleetSchemaVersion || snapshot.sequence > end) return [];
+  const starts = names.map(async (name): Promise<Start[]> => {
+    const snapshot = await bus.loadSnapshot(name);
+    if (snapshot?.schemaVersion !== fleetSchemaVersion || !(await isOfHistory(bus, snapshot))) return [];
     return [{ fleet: snapshot.state as Fleet, storedMs: undefined }];
   });
+  return (await Promise.all(starts)).flat();
 }
 
 /** Epoch ms at which an event was stored; of the first one after it when it is gone; 0 when there is none. */

@@ -132,3 +132,15 @@ test('a guard ends with the signal it guards', async () => {
   expect(() => signal.throwIfAborted()).toThrow('the end');
   release();
 });
+
+test('a guard asks for objections when the command is about to be sent, and not before', async () => {
+  const lease = await replica('power-1');
+  let objection: Error | undefined;
+  const { signal, release } = lease.guard(new AbortController().signal, () => objection);
+  signal.throwIfAborted();
+  objection = new Error('wanted awake again');
+  expect(signal.aborted).toBe(false);
+  expect(() => signal.throwIfAborted()).toThrow('wanted awake again');
+  expect(signal.aborted).toBe(true);
+  release();
+});

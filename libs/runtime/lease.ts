@@ -16,9 +16,12 @@ export interface Lease {
   readonly isHeld: boolean;
   /**
    * A signal for one action: aborted when `signal` is or the lease is lost, and whoever calls its `throwIfAborted`
-   * just before sending a command is told at that moment whether the lease still holds.
+   * just before sending a command is told at that moment whether the lease still holds, and what `objection` then says.
    */
-  guard(signal: AbortSignal): { readonly signal: AbortSignal; release(): void };
+  guard(
+    signal: AbortSignal,
+    objection?: () => Error | undefined,
+  ): { readonly signal: AbortSignal; release(): void };
   /** Called when this replica begins to lead. Returns the way to stop listening. */
   onGained(listener: () => void): () => void;
   /** Gives it up, so that another leads at once. */
@@ -157,6 +160,11 @@ export async function openLease(options: LeaseOptions): Promise<Lease> {
     stream: 'TELEMETRY',
     filter: leaseSubject(service),
     startAt: 'new',
+    // Its sequences begin over. Who leads there is told by the next word, for which a whole lease is waited.
+    onReplaced: () => {
+      if (word) word = { ...word, sequence: 0, heardMs: monotonicMs() };
+      return 'new';
+    },
     onEvent: (event) => {
       if (event.type === 'LeaseHeld') hear(event);
     },
@@ -166,7 +174,8 @@ export async function openLease(options: LeaseOptions): Promise<Lease> {
     get isHeld() {
       return isHeld();
     },
-    guard: (signal) => guardedSignal(signal, isHeld, guards, () => new LeaseLostError(service)),
+    guard: (signal, objection = () => undefined) =>
+      guardedSignal(signal, isHeld, guards, () => new LeaseLostError(service), objection),
     onGained(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -187,6 +196,7 @@ function guardedSignal(
   isHeld: () => boolean,
   guards: Set<() => void>,
   lost: () => Error,
+  objection: () => Error | undefined,
 ): ReturnType<Lease['guard']> {
   const controller = new AbortController();
   const check = () => {
@@ -197,6 +207,8 @@ function guardedSignal(
   Object.defineProperty(own, 'throwIfAborted', {
     value: () => {
       check();
+      const objected = own.aborted ? undefined : objection();
+      if (objected) controller.abort(objected);
       AbortSignal.prototype.throwIfAborted.call(own);
     },
   });

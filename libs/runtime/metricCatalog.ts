@@ -94,6 +94,13 @@ export const metricCatalog = {
     labels: ['proxy', 'pool', 'server'],
     of: 'proxy',
   }),
+  'nemuri.proxy.connections.refused': define({
+    instrument: 'counter',
+    unit: '{connection}',
+    help: 'Connections of clients closed at once, because proxy.maxConnections were open',
+    labels: ['proxy'],
+    of: 'proxy',
+  }),
   'nemuri.parked': define({
     instrument: 'gauge',
     unit: '{request}',

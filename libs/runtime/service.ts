@@ -113,7 +113,8 @@ export interface RunningService {
 /** Why a service that works from the fleet can't do so now; undefined: it can. */
 export function fleetReadiness(fleet: Fleet, bus: Bus): string | undefined {
   if (!fleet.config) return 'not configured: no FleetConfigured in the history';
-  return bus.lostSinceMs === undefined ? undefined : 'the bus is lost';
+  if (bus.lostSinceMs === undefined) return undefined;
+  return bus.lostWhy === undefined ? 'the bus is lost' : `the bus is lost: ${bus.lostWhy}`;
 }
 
 /**
@@ -137,6 +138,7 @@ export async function runService(
   const abort = new AbortController();
   let running: RunningService | undefined;
   let bus: Bus | undefined;
+  let busProblem: string | undefined;
   const about = { service, name: settings.name, version: packageVersion() };
   const eventLoop = watchEventLoop();
   const collect = () => [
@@ -149,7 +151,11 @@ export async function runService(
     ...(running?.metrics?.() ?? []),
   ];
   const telemetry = await startTelemetry(service, process.env, collect);
-  const admin = await openAdmin(settings, () => ({ running, stopping: abort.signal.aborted }), collect);
+  const admin = await openAdmin(
+    settings,
+    () => ({ running, busProblem, stopping: abort.signal.aborted }),
+    collect,
+  );
 
   const stop = async (why: string) => {
     if (abort.signal.aborted) return;
@@ -176,7 +182,10 @@ export async function runService(
     source: `/nemuri/${service}/${settings.name}`,
     name: settings.name,
     ...(settings.natsReplicas === undefined ? {} : { limits: { replicas: settings.natsReplicas } }),
-    onProblem: (problem) => log.warn({ error: messageOf(problem) }, 'bus'),
+    onProblem: (problem) => {
+      busProblem = messageOf(problem);
+      log.warn({ error: busProblem }, 'bus');
+    },
   });
   const surroundings = { nowMs: systemClock.nowMs, clock: systemClock, chance: systemChance };
   running = await start({ settings, bus, log, telemetry, ...surroundings });
@@ -186,7 +195,11 @@ export async function runService(
 
 async function openAdmin(
   settings: ServiceSettings,
-  state: () => { running: RunningService | undefined; stopping: boolean },
+  state: () => {
+    running: RunningService | undefined;
+    busProblem: string | undefined;
+    stopping: boolean;
+  },
   collect: () => readonly MetricSample[],
 ) {
   const admin = fastify({ forceCloseConnections: true });
@@ -194,8 +207,9 @@ async function openAdmin(
   const version = packageVersion();
   admin.get('/healthz', async () => ({ service, name, status: 'alive', version, timeMs: Date.now() }));
   admin.get('/readyz', async (_request, reply) => {
-    const { running, stopping } = state();
-    const why = stopping ? 'stopping' : running ? running.notReady() : 'starting: waiting for the bus';
+    const { running, busProblem, stopping } = state();
+    const starting = ['starting: waiting for the bus', ...(busProblem === undefined ? [] : [busProblem])];
+    const why = stopping ? 'stopping' : running ? running.notReady() : starting.join(': ');
     const role = running?.leads && { role: running.leads() ? 'leader' : 'follower' };
     return why === undefined
       ? { status: 'ready', ...role }

@@ -2,7 +2,6 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import type { Bus } from '../../libs/bus/mod.ts';
 import {
-  defaultOrderMs,
   type Fleet,
   poolFact,
   poolHandRefusal,
@@ -45,7 +44,7 @@ const ActionSchema = Type.Union([
     {
       verb: Type.Union(serverVerbs.map((verb) => Type.Literal(verb))),
       server: Name,
-      /** How long an order holds. */
+      /** How long an order or a cordon holds. */
       forMs: Type.Optional(Type.Integer({ minimum: 60_000, maximum: 30 * 86_400_000 })),
       ...said,
     },
@@ -130,8 +129,7 @@ function factOf(action: Static<typeof ActionSchema>, by: string, fleet: Fleet, n
       : poolHandRefusal(fleet, action.pool);
   if (refusal !== undefined) throw new ProblemError('NEMURI_CAN_NOT_BE_DONE', refusal);
   if ('server' in action) {
-    const untilMs = nowMs + (action.forMs ?? defaultOrderMs);
-    return serverFact(action.verb, action.server, { reason, by, untilMs });
+    return serverFact(action.verb, action.server, { reason, by }, { nowMs, forMs: action.forMs });
   }
   if (action.verb === 'pin' && action.servers === undefined)
     throw new ProblemError('NEMURI_INVALID', '/servers: how many servers shall stay awake');

@@ -143,6 +143,10 @@ describe('without a login, on this machine', () => {
       type: 'ServerCordoned',
       data: { server: 's1', reason: 'new disk', by: 'Aiko' },
     });
+    await act({ verb: 'cordon', server: 's1', reason: 'new disk', by: 'Aiko', forMs: 7_200_000 });
+    const cordon = await lastFact();
+    const lasts = cordon?.type === 'ServerCordoned' && (cordon.data.untilMs ?? 0) - cordon.timeMs;
+    expect(Math.round(Number(lasts) / 60_000)).toBe(120);
     const order = await act({ verb: 'wake', server: 's1', reason: 'release', by: 'Aiko', forMs: 60_000 });
     expect(order.status).toBe(200);
     const fact = await lastFact();

@@ -16,6 +16,8 @@ import { createSavingsBook } from './savings.ts';
 import { keptSeconds } from './series.ts';
 import type { ConsoleSettings } from './settings.ts';
 import { createTraceStore } from './traces.ts';
+import type { Whatif } from './whatif.ts';
+import { addWhatifApi } from './whatifApi.ts';
 
 export interface RunningConsole extends RunningService {
   /** Where the page is, such as http://127.0.0.1:8090. */
@@ -49,6 +51,7 @@ export async function startConsole(
   context: ServiceContext,
   settings: ConsoleSettings,
   assets: Assets,
+  whatif: Whatif,
 ): Promise<RunningConsole> {
   const { bus, log, nowMs } = context;
   const model = createModel();
@@ -108,6 +111,7 @@ export async function startConsole(
     nowMs,
   });
   addLookApi({ app, needSession, bus, fleet: () => view.fleet, savings, traces, nowMs });
+  addWhatifApi({ app, access, needSession, fleet: () => view.fleet, whatif });
   const address = await app.listen({ host: settings.host, port: settings.port }).catch((error) => {
     throw new Error(
       `NEMURI_CONSOLE_LISTEN must be an address that is free (got ${settings.host}:${settings.port}: ${messageOf(error)})`,
@@ -120,6 +124,7 @@ export async function startConsole(
     notReady: () => fleetReadiness(view.fleet, bus),
     async stop() {
       live.stop();
+      whatif.stop();
       await app.close();
       stopListening();
       await otlp?.stop();

@@ -39,6 +39,7 @@ const MomentSchema = Type.Union([
   Type.Object({ sequence: Sequence }, { additionalProperties: false }),
   Type.Object({ timeMs: Type.Number({ minimum: 0, maximum: 8.64e15 }) }, { additionalProperties: false }),
 ]);
+const HoursSchema = Type.Object({ hours: Type.Integer({ minimum: 1, maximum: 31 * 24 }) });
 const defaultLimit = 50;
 const dayMs = 24 * hourMs;
 
@@ -87,6 +88,12 @@ export function addLookApi(options: LookOptions): void {
       week: savings.since(nowMs() - 7 * dayMs, config),
       month: savings.since(nowMs() - 30 * dayMs, config),
     };
+  });
+  app.get('/api/hours', async (request) => {
+    needSession(request);
+    const { hours } = query(HoursSchema, request.query);
+    const { config } = fleet();
+    return { pools: config ? savings.hoursSince(nowMs() - hours * hourMs, config) : {} };
   });
   app.get('/api/traces', async (request) => {
     needSession(request);

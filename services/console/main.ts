@@ -5,6 +5,7 @@ import { runService } from '../../libs/runtime/service.ts';
 import { loadAssets } from './assets.ts';
 import { startConsole } from './console.ts';
 import { consoleSettings } from './settings.ts';
+import { createWhatif } from './whatif.ts';
 
 /** The page's files are not compiled: they lie beside this file's source, from `dist/` as from here. */
 const folders = ['public', '../../../services/console/public'].map((path) =>
@@ -19,4 +20,8 @@ const assets = await loadAssets(folder, {
 });
 const settings = consoleSettings(process.env);
 
-await runService('console', (context) => startConsole(context, settings, assets));
+/** Compiled beside this service, but no part of it: a process of its own, as for `nemuri whatif`. */
+const script = resolve(import.meta.dirname, '../../lab/simulation/whatif.js');
+const whatif = createWhatif({ script, env: process.env });
+
+await runService('console', (context) => startConsole(context, settings, assets, whatif));

@@ -42,6 +42,24 @@ test('only what ended since then counts', () => {
   expect(book.since(beginMs + hourMs - 1, config).energyKwh).toBeCloseTo(0.3, 6);
 });
 
+test('hours by pool, as means over the time that their meters cover', () => {
+  const book = createSavingsBook();
+  book.accounted({ ...hour(beginMs, 100, 500), requests: 7_200 });
+  for (let minute = 60; minute <= 90; minute += 1) {
+    for (const server of ['s1', 's2'])
+      book.telemetryEvent(meter(server, 100, beginMs + minute * minuteMs), minuteMs);
+    if (minute === 60) continue;
+    const sample = draftOf('LoadSampled', { completed: 600, intervalMs: minuteMs });
+    book.telemetryEvent(recorded(sample, beginMs + minute * minuteMs), minuteMs);
+  }
+  const { web } = book.hoursSince(beginMs, config);
+  const [closed, open] = web ?? [];
+  expect(closed).toEqual([beginMs / 1_000, 2, 200, 500]);
+  expect(open?.slice(0, 3)).toEqual([beginMs / 1_000 + 3_600, 10, 200]);
+  expect(open?.[3]).toBeGreaterThan(200);
+  expect(book.hoursSince(beginMs + hourMs, config).web).toHaveLength(1);
+});
+
 test('a month and no more is kept', () => {
   const book = createSavingsBook();
   book.accounted(hour(beginMs, 100, 500));

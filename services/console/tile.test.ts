@@ -58,6 +58,20 @@ test('a wake says why, and when it should be ready', () => {
   expect(waking?.readyAtMs).toBe(nowMs + (waking?.setupMs ?? 0));
 });
 
+test('a cordoned server says by whom, why and until when', () => {
+  const script = ready();
+  script.fact('ServerCordoned', { by: 'Aiko', reason: 'new disk', untilMs: nowMs + minuteMs });
+  const about = { by: 'Aiko', said: 'new disk' };
+  expect(tile(script)).toMatchObject({
+    cordoned: true,
+    why: { key: 'cordonedUntil', untilMs: nowMs + minuteMs, ...about },
+  });
+  script.fact('ServerCordoned', { by: 'Aiko', reason: 'new disk' });
+  expect(tile(script)?.why).toEqual({ key: 'cordoned', ...about });
+  script.fact('ServerUncordoned', {});
+  expect(tile(script)?.why).toEqual({ key: 'nothingDecided' });
+});
+
 test('no such server', () => {
   expect(tileOf(scriptedFleet().fleet, 'constructor', {}, nowMs)).toBeUndefined();
 });

@@ -15,7 +15,7 @@ import {
 
 /**
  * Why a server is in its state: a key into the page's dictionary, and what the history says itself, in its own words.
- * `by` and `untilMs` are of an order of the operator.
+ * `by` and `untilMs` are of a cordon or an order of the operator.
  */
 export interface Why {
   readonly key:
@@ -25,6 +25,8 @@ export interface Why {
     | 'wanted'
     | 'paused'
     | 'heldBack'
+    | 'cordoned'
+    | 'cordonedUntil'
     | 'orderedAwake'
     | 'orderedAsleep'
     | 'unhealthy'
@@ -105,8 +107,18 @@ export function tileOf(fleet: Fleet, name: string, readings: Readings, nowMs: nu
   };
 }
 
+/** At rest in these, only the operator's cordon says why it stays so. */
+const atRest = new Set<Lifecycle>(['ready', 'asleep', 'failed', 'quarantined']);
+
 function whyOf(fleet: Fleet, view: ServerView, nowMs: number): Why {
   const { state } = view;
+  if (state.cordon && atRest.has(state.lifecycle)) {
+    const { by, reason, untilMs } = state.cordon;
+    const about = { by, said: reason };
+    return untilMs === undefined
+      ? { key: 'cordoned', ...about }
+      : { key: 'cordonedUntil', ...about, untilMs };
+  }
   switch (state.lifecycle) {
     case 'ready':
       return whyReady(fleet, view, nowMs);

@@ -65,7 +65,7 @@ export async function startHealth(
   const http =
     heartbeatListen && (await listenForHeartbeats({ bus, log, nowMs, view, listen: heartbeatListen }));
   const agentChecks = askAgentChecks({ bus, log, nowMs, clock, view, leads });
-  const traffic = await followTraffic({ bus, log, nowMs, view });
+  const traffic = await followTraffic({ bus, log, view, clock });
   const observe = (state: ServerState): Observation => ({
     lifecycle: state.lifecycle,
     // What is read off the probes is no witness beside them.
@@ -111,9 +111,9 @@ export async function startHealth(
     } else if ('server' in event.data) probers.get(event.data.server)?.nudge();
   });
 
-  let sampledAtMs = nowMs();
+  let sampledAtMs = clock.monotonicMs();
   const sample = async () => {
-    const timeMs = nowMs();
+    const timeMs = clock.monotonicMs();
     const data = {
       prober: settings.name,
       intervalMs: timeMs - sampledAtMs,

@@ -1,4 +1,6 @@
 import {
+  answerCounts,
+  carriedCount,
   countProbe,
   factOfProbes,
   noProbes,
@@ -91,8 +93,7 @@ export function startProber(server: string, options: ProberOptions): Prober {
     const purpose = purposeNow();
     dueMs = undefined;
     if (!now || purpose === 'none') return idleDelayMs;
-    // What was counted as something else says nothing of what it is asked for now.
-    const counts = purpose === counted ? count : noProbes;
+    const counts = carriedCount(count, counted, purpose);
     const delay = probeDelayMs(now.pool.healthCheck, purpose, counts, options.random());
     dueMs = clock.monotonicMs() + delay;
     return delay;
@@ -109,30 +110,32 @@ export function startProber(server: string, options: ProberOptions): Prober {
   const once = async () => {
     const before = known();
     const purpose = purposeNow();
-    if (purpose !== counted) {
-      count = noProbes;
-      silentSinceMs = undefined;
-    }
+    if (purpose !== counted) silentSinceMs = undefined;
+    count = carriedCount(count, counted, purpose);
     if (purpose === 'none') witness = 'none';
     counted = purpose;
     if (!before || purpose === 'none') return;
     const { healthCheck } = before.pool;
     let lateMs = 0;
-    let askedAtMs = nowMs();
+    let askedAtMs = clock.monotonicMs();
     const result = await options.turns.take(() => {
       lateMs = dueMs === undefined ? 0 : Math.max(0, clock.monotonicMs() - dueMs);
-      askedAtMs = nowMs();
+      askedAtMs = clock.monotonicMs();
       return ask(before, purpose);
     }, before.bounds.maxConcurrentProbes);
     options.onProbe(result, lateMs);
     const after = known();
     // What the server was asked as does not hold any more: the answer is about another life of it.
-    if (!after || after.state.lifecycle !== before.state.lifecycle || purposeNow() !== purpose) return;
+    if (!after || after.state.lifecycle !== before.state.lifecycle) return;
+    if (!answerCounts(result.ok, purpose, purposeNow())) return;
     count = countProbe(count, result.ok);
     silentSinceMs = result.answered ? undefined : (silentSinceMs ?? askedAtMs);
     witness = witnessOf(witness, count, result, healthCheck.fall);
     if (count.bad >= healthCheck.fall && options.holdsBack(after.state)) return;
-    const heard = { silentForMs: nowMs() - (silentSinceMs ?? nowMs()), speaks: options.speaks(server) };
+    const heard = {
+      silentForMs: clock.monotonicMs() - (silentSinceMs ?? clock.monotonicMs()),
+      speaks: options.speaks(server),
+    };
     const fact = factOf(after, purpose, count, result, heard, nowMs());
     if (fact && (await view.record(fact, publishTimeoutMs)))
       log.info({ server, detail: result.detail }, fact.type);

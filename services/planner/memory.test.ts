@@ -1,6 +1,7 @@
 import { type Bus, createMemoryStore, type MemoryStore, openMemoryBus } from '../../libs/bus/mod.ts';
 import { type Fleet, foldInto, initialFleet } from '../../libs/domain/mod.ts';
 import { draftOf, fleetConfig, recorded } from '../../libs/domain/testing/builders.ts';
+import type { EventOf } from '../../libs/events/mod.ts';
 import { createLogger } from '../../libs/runtime/log.ts';
 import { recallLoad } from './memory.ts';
 
@@ -89,4 +90,15 @@ test('takes each sample in once, however often it comes', async () => {
   }
   expect(before.nowRps).toBeCloseTo(50, 0);
   expect(memory.of('web').sequence).toBe(60);
+});
+
+test('on a stream that was made anew the first samples count', async () => {
+  await serve(60, 50);
+  const { memory } = await recall();
+  let first: EventOf<'LoadSampled'> | undefined;
+  for await (const event of bus.history('TELEMETRY', 1)) if (event.type === 'LoadSampled') first ??= event;
+  if (!first) throw new Error('no sample');
+  memory.startOver();
+  memory.observe({ ...first, sequence: 1, timeMs: nowMs });
+  expect(memory.of('web').sequence).toBe(1);
 });

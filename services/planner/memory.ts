@@ -27,6 +27,8 @@ export interface LoadMemory {
   of(pool: string): PoolLoad;
   /** Takes one sample in, unless it is in already. */
   observe(event: EventOf<'LoadSampled'>): void;
+  /** The stream was made anew, and its sequences begin over. */
+  startOver(): void;
   /** Saves what was learned, pool by pool. What can't be saved is learned again after a restart. */
   save(): Promise<void>;
 }
@@ -105,6 +107,9 @@ export async function recallLoad(options: LoadMemoryOptions): Promise<LoadMemory
     lastSequence,
     of,
     observe,
+    startOver() {
+      for (const load of loads.values()) load.sequence = 0;
+    },
     async save() {
       for (const [pool, { demand, sequence }] of loads) {
         const snapshot = { schemaVersion: demandSchemaVersion, sequence, state: demand.save() };

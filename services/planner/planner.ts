@@ -60,6 +60,10 @@ export async function startPlanner(context: ServiceContext): Promise<RunningServ
     stream: 'TELEMETRY',
     filter: subjectFilters.load,
     startAt: { sequence: memory.lastSequence + 1 },
+    onReplaced: () => {
+      memory.startOver();
+      return 'new';
+    },
     onEvent: (event) => {
       if (event.type === 'LoadSampled') observe(event);
     },

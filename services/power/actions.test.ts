@@ -25,6 +25,7 @@ async function attemptSleep(
   capabilities: readonly Capability[],
   forced: boolean,
   guard: ActionsOptions['guard'] = leading,
+  sleepRefusalsNow: ActionsOptions['sleepRefusalsNow'] = () => [],
 ) {
   const machines = fakeMachines('on');
   const script = scriptedFleet();
@@ -34,7 +35,15 @@ async function attemptSleep(
   const { bus, log } = harness.context('power');
   const view = await openFleetView({ bus, name: 'power', onProblem: () => {} });
   const drivers = createDriverSet((server, method): PowerDriver => {
-    return { ...machines.make(server, method), capabilities: new Set(capabilities) };
+    const machine = machines.make(server, method);
+    return {
+      ...machine,
+      capabilities: new Set(capabilities),
+      async sleep(how, signal) {
+        signal.throwIfAborted();
+        await machine.sleep(how, signal);
+      },
+    };
   });
   drivers.configure(config);
   script.fact('SleepRequested', { server: 's1', pool: 'web', sleepId: 'sleep-1' });
@@ -46,7 +55,7 @@ async function attemptSleep(
     drivers,
     log,
     serverView: () => server,
-    sleepRefusalsNow: () => [],
+    sleepRefusalsNow,
     onSent: () => {},
     guard,
     nowMs: Date.now,
@@ -73,4 +82,26 @@ test.each<[Capability[], boolean, string]>([
 test.each([overtaken, () => undefined])('nothing is sent once another replica leads', async (guard) => {
   expect(await attemptSleep(['sleep'], false, guard)).toEqual([]);
   expect((await harness.nextEvent('FLEET', isAttempt)).data).toMatchObject({ sleepId: 'sleep-1' });
+});
+
+test('what is learned while the driver gets through to the hardware holds the power-off back', async () => {
+  const asking: ActionsOptions['guard'] = (objection) => {
+    const throwIfAborted = () => {
+      const objected = objection?.();
+      if (objected) throw objected;
+    };
+    return { ...leading(), signal: Object.assign(new AbortController().signal, { throwIfAborted }) };
+  };
+  let asked = 0;
+  const refusals = () => {
+    asked += 1;
+    // Well when the fact is stored and when the driver begins.
+    return asked > 2 ? ['it is cordoned'] : [];
+  };
+  expect(await attemptSleep(['sleep'], false, asking, refusals)).toEqual([]);
+  const failed = await harness.nextEvent(
+    'FLEET',
+    (event): event is EventOf<'SleepAttemptFailed'> => event.type === 'SleepAttemptFailed',
+  );
+  expect(failed.data).toMatchObject({ sleepId: 'sleep-1', error: 'held back: it is cordoned' });
 });

@@ -19,7 +19,7 @@ export interface ActionsOptions {
   /** The hardware was told something: look at it soon. */
   readonly onSent: (server: string) => void;
   /** The lease under which one command may be sent; undefined: none is held. */
-  readonly guard: () => ReturnType<Lease['guard']> | undefined;
+  readonly guard: (objection?: () => Error | undefined) => ReturnType<Lease['guard']> | undefined;
   readonly nowMs: () => number;
   /** Names a wake, a sleep, a drill. */
   readonly newId: () => string;
@@ -123,6 +123,8 @@ function intentEvent(
       const { sleepId } = action.sleep;
       return { type: 'SleepCancelled', data: { ...about, sleepId, reason: action.reason } };
     }
+    case 'endCordon':
+      return { type: 'CordonExpired', data: { ...about, untilMs: action.untilMs } };
     case 'startDrill': {
       const { asleepForMs, reason } = action;
       return { type: 'DrillStarted', data: { ...about, drillId: newId(), asleepForMs, reason } };
@@ -185,7 +187,8 @@ async function attemptSleep(
       return;
     }
     try {
-      await underLease(options, (signal) => driver.sleep(forced ? 'forced' : 'graceful', signal));
+      const command = (signal: AbortSignal) => driver.sleep(forced ? 'forced' : 'graceful', signal);
+      await underLease(options, command, () => objectionTo(options, sleep.sleepId, server));
     } catch (error) {
       await publish(options, {
         type: 'SleepAttemptFailed',
@@ -196,12 +199,30 @@ async function attemptSleep(
   });
 }
 
-/** One command, for as long as this replica leads: who was stopped before it was sent sends nothing later. */
+/** What has come to be known against a power-off while its driver got through to the hardware. */
+function objectionTo(
+  { serverView, sleepRefusalsNow }: ActionsOptions,
+  sleepId: string,
+  server: string,
+): Error | undefined {
+  const now = serverView(server);
+  // What is off already may be so by this very command, whose answer is still awaited.
+  if (now?.state.powerState === 'off') return undefined;
+  const refusals =
+    now?.state.sleep?.sleepId === sleepId ? sleepRefusalsNow(now) : ['this sleep is called off'];
+  return refusals.length > 0 ? new Error(`held back: ${refusals.join('; ')}`) : undefined;
+}
+
+/**
+ * One command, for as long as this replica leads: who was stopped before it was sent sends nothing later.
+ * @param objection asked by the driver at the last moment at which the command can be held back.
+ */
 async function underLease(
   { guard }: ActionsOptions,
   command: (signal: AbortSignal) => Promise<void>,
+  objection?: () => Error | undefined,
 ): Promise<void> {
-  const guarded = guard();
+  const guarded = guard(objection);
   if (!guarded) throw new LeaseLostError('power');
   try {
     guarded.signal.throwIfAborted();

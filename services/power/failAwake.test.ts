@@ -54,6 +54,17 @@ test('each has its turn, within the inrush bound, and each method of its ladder'
   ]);
 });
 
+test('what is on and still boots counts among those that boot at once, and no longer', () => {
+  const { fleet } = scriptedFleet(
+    setup({ maxConcurrentWakes: 2 }, { server: { energy: { setupTimeMs: 1_000 } } }),
+  );
+  const sent = new Map(['s1', 's2'].map((name) => [name, { count: 1, lastAtMs: nowMs }]));
+  const readings = (server: string) => (server === 's1' ? 'on' : server === 's2' ? 'poweringOn' : 'off');
+  const at = (timeMs: number) =>
+    wakesWithoutBus(fleet, 60_000, readings, sent, timeMs).map(({ server }) => server);
+  expect([at(nowMs + 900), at(nowMs + 60_000)]).toEqual([[], ['s3']]);
+});
+
 test('hardware that lies does not keep the others waiting', () => {
   const { fleet } = scriptedFleet(setup({ maxConcurrentWakes: 1 }));
   const sent = new Map([['s1', { count: 1, lastAtMs: nowMs - 120_000 }]]);

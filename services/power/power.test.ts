@@ -61,6 +61,22 @@ test('nothing sleeps without a live proxy and a live health service', async () =
   expect(scene.machines.machine('s1').commands).toEqual([]);
 });
 
+test('a cordon whose time is over is ended, also by a service that was away at its end', async () => {
+  await scene.start(2);
+  await scene.becomeReady('s1', 's2');
+  const about = { reason: 'new fan', by: 'ada' };
+  const untilMs = Date.now() + 400;
+  await harness.publish({ type: 'ServerCordoned', data: { server: 's1', untilMs, ...about } });
+  const ended = await scene.next('CordonExpired', 's1');
+  expect(ended).toMatchObject({ data: { server: 's1', pool: 'web', untilMs } });
+  expect(ended.timeMs).toBeGreaterThanOrEqual(untilMs);
+  await scene.power?.stop();
+  await harness.publish({ type: 'ServerCordoned', data: { server: 's2', untilMs: Date.now(), ...about } });
+  scene.power = await startPower(harness.context('power'), scene.machines.make);
+  await scene.next('CordonExpired', 's2');
+  expect(scene.machines.machine('s1').commands).toEqual([]);
+});
+
 test('a decision that turns during the drain calls the sleep off', async () => {
   await scene.start(2);
   await scene.becomeReady('s1', 's2');

@@ -102,7 +102,7 @@ export async function startPower(
     log,
     serverView,
     sleepRefusalsNow: (server: ServerView) => powerRefusals(powerContext(), server),
-    guard: () => lease?.guard(signal),
+    guard: (objection) => lease?.guard(signal, objection),
     nowMs,
     newId: context.chance.newId,
     onSent: (server) => machines.get(server)?.lookNow(),

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { classOf } from '../../libs/domain/mod.ts';
 import { problemOf } from '../../libs/runtime/errors.ts';
+import { isEarly } from './clientResponse.ts';
 import type { Gate } from './gate.ts';
 import type { RequestHeaders } from './headers.ts';
 import { sendProblem } from './sendProblem.ts';
@@ -39,6 +40,7 @@ export function answerAsleep({ request, response, headers, gate, closing }: Aski
     'content-type': 'text/html; charset=utf-8',
     'cache-control': 'no-store',
     'retry-after': String(seconds),
+    ...(isEarly(response) ? { connection: 'close' } : {}),
   });
   response.end(waitingPage(readyInMs));
   return true;

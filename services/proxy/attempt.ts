@@ -155,7 +155,8 @@ function outcomeOf(error: Error, at: FailedAt, begun: boolean, response: ServerR
   if (isGone(response)) return { kind: 'clientGone' };
   if (begun) {
     response.destroy(error);
-    return { kind: 'brokenOff', error };
+    // What its client did wrong, or left undone, is no failure of the server.
+    return error instanceof ProblemError ? { kind: 'clientGone' } : { kind: 'brokenOff', error };
   }
   if (error instanceof ProblemError) return { kind: 'refused', error };
   if (at === 'connect') return { kind: 'notSent', error };

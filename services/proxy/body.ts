@@ -8,6 +8,8 @@ export interface RequestBody {
   /** All that came of it is held: another attempt can send it again. */
   readonly replayable: boolean;
   readonly bytesHeld: number;
+  /** It is the client's turn: the next part has not come. A silence is not the server's then. */
+  readonly awaited: boolean;
   /** The trailer fields as they are sent, each with its CRLF; to be asked when the content has ended. */
   readonly trailers: () => string;
 }
@@ -17,7 +19,13 @@ export interface BodyBounds {
   readonly maxBodyBytes: number;
 }
 
-export const noBody: RequestBody = { content: null, replayable: true, bytesHeld: 0, trailers: () => '' };
+export const noBody: RequestBody = {
+  content: null,
+  replayable: true,
+  bytesHeld: 0,
+  awaited: false,
+  trailers: () => '',
+};
 
 /**
  * A short body whose length is known is waited for. Any other streams to the server as it comes: its client may wait
@@ -40,7 +48,7 @@ export async function readBody(
   const chunks: Buffer[] = [];
   for (let part = await parts.next(); !part.done; part = await parts.next()) chunks.push(part.value);
   const content = Buffer.concat(chunks);
-  return { content, replayable: true, bytesHeld: content.length, trailers };
+  return { content, replayable: true, bytesHeld: content.length, awaited: false, trailers };
 }
 
 function streamed(
@@ -83,8 +91,16 @@ function streamed(
     get bytesHeld() {
       return total <= retryBufferBytes ? total : 0;
     },
+    get awaited() {
+      return coming !== undefined;
+    },
     trailers,
   };
+}
+
+/** What ends a request whose client has stopped sending it. */
+export function bodyTimeout(): ProblemError {
+  return new ProblemError('NEMURI_REQUEST_TIMEOUT', 'The rest of the body did not come.');
 }
 
 function trailerLines(raw: readonly string[]): string {

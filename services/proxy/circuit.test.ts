@@ -13,7 +13,8 @@ const isType =
   (event: RecordedEvent): event is EventOf<T> =>
     event.type === type && fits(event as EventOf<T>);
 
-const get = (headers: Record<string, string> = {}) => fetch(`http://127.0.0.1:${site.port}/`, { headers });
+const get = (headers: Record<string, string> = {}, path = '/') =>
+  fetch(`http://127.0.0.1:${site.port}${path}`, { headers });
 const named =
   (name: string): RequestListener =>
   (_request, response) =>
@@ -65,6 +66,40 @@ test('an ejection that health lifts is over', async () => {
   await until(async () => {
     await (await get()).text();
     return asked > 3;
+  });
+});
+
+describe('a request that runs out of time', () => {
+  let asked: string[];
+  const hangs: RequestListener = ({ url = '' }, response) => {
+    asked.push(url);
+    if (url === '/fast') response.end('s1');
+  };
+  const settings = {
+    balancing: noSlowStart,
+    forwarding: { responseTimeoutMs: 100, ejectMs: 3_600_000 },
+  };
+  beforeEach(async () => {
+    asked = [];
+    await site.start(configOf([await site.origin(hangs), await site.origin(named('s2'))], settings));
+    await site.ready('s1', 's2');
+  });
+
+  test('ejects a server that began no answer since: it hangs', async () => {
+    for (let visit = 0; visit < 6; visit += 1) expect(await (await get({}, '/slow')).text()).toBe('s2');
+    expect(asked).toEqual(['/slow']);
+    const { data } = await site.harness.nextEvent('FLEET', isType('ServerEjected'));
+    expect(data).toMatchObject({ server: 's1' });
+  });
+
+  test('leaves a server in its place that answered others meanwhile', async () => {
+    const slow = Promise.all([get({}, '/slow'), get({}, '/slow')]);
+    await until(async () => asked.includes('/slow'));
+    while (!asked.includes('/fast')) await (await get({}, '/fast')).text();
+    await slow;
+    const before = asked.length;
+    for (let visit = 0; visit < 4; visit += 1) await (await get({}, '/fast')).text();
+    expect(asked.length).toBeGreaterThan(before);
   });
 });
 

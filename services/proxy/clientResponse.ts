@@ -20,6 +20,16 @@ export function announcesBody(request: IncomingMessage, headers: RequestHeaders)
 }
 
 /**
+ * Whether an answer comes before the whole request has. In HTTP/1.1 its connection has to end with it: what was not
+ * read to its end would be taken for the next request (RFC 9112 9.3).
+ */
+export function isEarly(response: ServerResponse): boolean {
+  const { req } = response;
+  if (req.complete || isHttp2(response)) return false;
+  return 'transfer-encoding' in req.headers || Number(req.headers['content-length'] ?? 0) > 0;
+}
+
+/**
  * Ends a request of HTTP/2 whose body stops coming for so long (Node's own time-outs see HTTP/1.1 to it).
  * @returns what is called when the body has come.
  */
@@ -28,6 +38,30 @@ export function boundSilence(request: IncomingMessage, silenceMs: number): () =>
   if (!stream) return () => undefined;
   stream.setTimeout(silenceMs, () => stream.close(constants.NGHTTP2_CANCEL));
   return () => stream.setTimeout(0);
+}
+
+const lastFrameCheckMs = 5;
+const mostLastFrameChecks = 1_000;
+
+/**
+ * Tells a client of HTTP/2 to send no more of a body once its answer has ended (RFC 9113 8.1), but not before the
+ * frame that ends the answer has gone: a reset overtakes it, and the answer would look cut.
+ */
+export function endBodyWithAnswer(request: IncomingMessage): void {
+  const { stream } = request as Http2Parts;
+  if (!stream) return;
+  const end = (checks: number) => {
+    if (stream.destroyed || stream.readableEnded) return;
+    if (stream.state.localClose !== 1 && checks > 0) {
+      setTimeout(end, lastFrameCheckMs, checks - 1);
+      return;
+    }
+    stream.close(constants.NGHTTP2_NO_ERROR);
+    stream.destroy();
+  };
+  stream.once('finish', () => {
+    if (!stream.readableEnded) setTimeout(end, lastFrameCheckMs, mostLastFrameChecks);
+  });
 }
 
 /** Nobody can get this answer any more. */
@@ -47,7 +81,7 @@ export function startAnswer(
   setCookie: string | undefined,
 ): boolean {
   const { stream } = response as Http2Parts;
-  const headers = responseHeaders(head.headers, closing && !stream);
+  const headers = responseHeaders(head.headers, !stream && (closing || isEarly(response)));
   if (setCookie !== undefined) headers.push('set-cookie', setCookie);
   if (!stream) {
     response.writeHead(head.status, head.reason, headers);

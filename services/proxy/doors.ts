@@ -14,6 +14,8 @@ const idleSampleIntervalMs = 1_000;
 /** The gates of all pools, kept in step with the fleet, and what this proxy says of them. Knows no socket. */
 export interface Doors {
   readonly gates: ReadonlyMap<string, Gate>;
+  /** All that stands for this server, in its pool or in one it was in when a request was sent to it. */
+  upstreamsOf(server: string): readonly Upstream[];
   /** Says that a server gets nothing new from here for a while. */
   onEjected(gate: Gate, upstream: Upstream, untilMs: number, reason: string): void;
   /** The last sample, with which this proxy counts no more. */
@@ -36,15 +38,17 @@ export function openDoors({ context, view, onConfigured, onTimedOut }: DoorsOpti
   const proxy = context.settings.name;
   const gates = new Map<string, Gate>();
 
-  const inFlightOn = (server: string) => {
-    let inFlight = 0;
-    for (const gate of gates.values()) {
-      for (const upstream of gate.upstreams) if (upstream.name === server) inFlight += upstream.inFlight;
-    }
-    return inFlight;
-  };
+  /** Gates of pools that are configured no more, until the last request in flight there is over. */
+  let closed: Gate[] = [];
+
+  const upstreamsOf = (server: string) =>
+    [...gates.values(), ...closed]
+      .flatMap(({ upstreams, leaving }) => [...upstreams, ...leaving])
+      .filter(({ name }) => name === server);
+  const inFlightOn = (server: string) => upstreamsOf(server).reduce((sum, { inFlight }) => sum + inFlight, 0);
   const drains = followDrains({ view, proxy, log, nowMs, clock, inFlightOn, onTimedOut });
   const onIdle = (server: string) => {
+    if (closed.length > 0) closed = closed.filter(isBusy);
     if (isDraining(view.fleet, server)) drains.look();
   };
   const update = (pools: readonly string[]) => {
@@ -65,6 +69,7 @@ export function openDoors({ context, view, onConfigured, onTimedOut }: DoorsOpti
       if (config.pools[pool]) continue;
       gates.delete(pool);
       gate.close();
+      if (isBusy(gate)) closed.push(gate);
     }
     update(Object.keys(config.pools));
   };
@@ -75,12 +80,13 @@ export function openDoors({ context, view, onConfigured, onTimedOut }: DoorsOpti
     drains.look();
   });
 
-  let sampledAtMs = nowMs();
+  // A wall clock that was set back must not silence this proxy until it has caught up.
+  let sampledAtMs = clock.monotonicMs();
   const sample = async (stopping: boolean) => {
     const timeMs = nowMs();
-    const intervalMs = timeMs - sampledAtMs;
+    const intervalMs = clock.monotonicMs() - sampledAtMs;
     if (intervalMs <= 0 && !stopping) return;
-    sampledAtMs = timeMs;
+    sampledAtMs += intervalMs;
     const drafts = [...gates.values()].map((gate) => {
       const { parking } = gate;
       const parkedOldestMs = parking.oldestMs === undefined ? 0 : Math.max(0, timeMs - parking.oldestMs);
@@ -106,6 +112,7 @@ export function openDoors({ context, view, onConfigured, onTimedOut }: DoorsOpti
 
   return {
     gates,
+    upstreamsOf,
     onEjected({ pool }, upstream, untilMs, reason) {
       log.warn({ server: upstream.name, reason }, 'ejected');
       const data = { server: upstream.name, pool, proxy, reason, untilMs };
@@ -122,4 +129,8 @@ export function openDoors({ context, view, onConfigured, onTimedOut }: DoorsOpti
       for (const gate of gates.values()) gate.close();
     },
   };
+}
+
+function isBusy({ upstreams, leaving }: Gate): boolean {
+  return leaving.length > 0 || upstreams.some(({ inFlight }) => inFlight > 0);
 }

@@ -1,8 +1,8 @@
 import type { PoolConfig } from '../../libs/events/mod.ts';
 
 export interface EjectionCase {
-  /** No connection came about, or it failed again and again. */
-  readonly why: 'unreachable' | 'failing';
+  /** No connection came about; it failed again and again; or it let a request run out of time and answered nothing. */
+  readonly why: 'unreachable' | 'failing' | 'silent';
   /** Servers of the pool that take requests by their state, this one included. */
   readonly takers: number;
   /** How many of the others are ejected now. */

@@ -5,7 +5,7 @@ import { accessRecordOf } from './accessRecord.ts';
 import { answerAsleep } from './answerAsleep.ts';
 import { type AttemptOutcome, attempt } from './attempt.ts';
 import { noBody, type RequestBody, readBody } from './body.ts';
-import { announcesBody, boundSilence, isGone } from './clientResponse.ts';
+import { announcesBody, boundSilence, endBodyWithAnswer, isGone } from './clientResponse.ts';
 import type { EjectionCase } from './ejection.ts';
 import type { Gate, Upstream } from './gate.ts';
 import { hashOfRequest } from './hashKey.ts';
@@ -90,6 +90,7 @@ export function carry(exchange: Exchange): void {
   const { maxBodyBytes } = gate.config.forwarding;
   if (exchange.expectsContinue && (headers.contentLength ?? 0) <= maxBodyBytes)
     exchange.response.writeContinue();
+  endBodyWithAnswer(request);
   const bodyCame = boundSilence(request, gate.config.forwarding.idleTimeoutMs);
   readBody(request, headers.contentLength, gate.config.forwarding).then(
     (body) => {
@@ -165,7 +166,10 @@ function tryOn(running: Running, upstream: Upstream): void {
     setCookie: cookieFor(running, upstream),
     progress: running,
     readTimeoutMs: running.gate.config.forwarding.idleTimeoutMs,
-    onFirstByte: () => trace.event('first byte', { 'nemuri.server': upstream.name }),
+    onFirstByte() {
+      upstream.answeredAtMs = performance.now();
+      trace.event('first byte', { 'nemuri.server': upstream.name });
+    },
     onOutcome: (outcome) => onOutcome(running, upstream, outcome, performance.now() - attemptStartedMs),
   });
 }
@@ -203,8 +207,7 @@ function onOutcome(running: Running, upstream: Upstream, outcome: AttemptOutcome
   } else if (outcome.kind !== 'clientGone' && outcome.kind !== 'refused') {
     upstream.meter.totals.errors[outcome.kind] += 1;
     countEnd(upstream.meter, latencyMs, true);
-    const why = outcome.kind === 'notSent' ? 'unreachable' : 'failing';
-    eject(running, upstream, why, messageOf(outcome.error));
+    eject(running, upstream, whyEject(outcome.kind, upstream, latencyMs), messageOf(outcome.error));
   }
   gate.release(upstream);
   switch (outcome.kind) {
@@ -223,6 +226,16 @@ function onOutcome(running: Running, upstream: Upstream, outcome: AttemptOutcome
     default:
       onFailure(running, upstream, outcome);
   }
+}
+
+/**
+ * One slow page must not cost a server its place; but one that began no answer at all since it was given the request
+ * that ran out of time is hung, and each further request would wait as long.
+ */
+function whyEject(kind: AttemptOutcome['kind'], upstream: Upstream, latencyMs: number): EjectionCase['why'] {
+  if (kind === 'notSent') return 'unreachable';
+  const isSilent = kind === 'timedOut' && upstream.answeredAtMs < performance.now() - latencyMs;
+  return isSilent ? 'silent' : 'failing';
 }
 
 function eject(running: Running, upstream: Upstream, why: EjectionCase['why'], reason: string): void {

@@ -50,6 +50,8 @@ export interface Upstream {
   liftedAtMs: number | undefined;
   /** Failures in a row. */
   failures: number;
+  /** When its last answer began, by the monotonic clock, in ms. */
+  answeredAtMs: number;
   /** Answers that last (event streams, gRPC): each closes the protocol's way. */
   readonly streams: Set<() => void>;
 }
@@ -61,6 +63,8 @@ export interface Gate {
   readonly meter: PoolMeter;
   readonly parking: Parking<Upstream>;
   readonly upstreams: readonly Upstream[];
+  /** Servers that the configuration has taken away, while requests are still in flight on them. */
+  readonly leaving: readonly Upstream[];
   /** Requests that wait, those of people whose page asks again soon included: one of them stands for all. */
   readonly parkedCount: number;
   /** No server takes requests: those that come have to wait for a wake. */
@@ -115,6 +119,7 @@ export function createGate(options: GateOptions): Gate {
   let config = firstConfig;
   let turn = 0;
   let upstreams: Upstream[] = [];
+  let leaving: Upstream[] = [];
   let cancelRetry: (() => void) | undefined;
   let states: readonly ServerState[] = [];
   let returnUntilMs = 0;
@@ -182,6 +187,9 @@ export function createGate(options: GateOptions): Gate {
     get upstreams() {
       return upstreams;
     },
+    get leaving() {
+      return leaving;
+    },
     get parkedCount() {
       return Math.max(parking.count, nowMs() < returnUntilMs ? 1 : 0);
     },
@@ -227,14 +235,17 @@ export function createGate(options: GateOptions): Gate {
     release(upstream) {
       upstream.inFlight -= 1;
       releaseParked();
-      if (upstream.inFlight === 0) onIdle(upstream.name);
+      if (upstream.inFlight > 0) return;
+      if (leaving.length > 0) leaving = leaving.filter((other) => other !== upstream);
+      onIdle(upstream.name);
     },
     eject(upstream, why) {
       const timeMs = nowMs();
       upstream.failures += 1;
       const { ejectAfterFailures } = config.circuit;
-      const isEnough = ejectAfterFailures > 0 && upstream.failures >= ejectAfterFailures;
-      if (timeMs < upstream.ejectedUntilMs || (why === 'failing' && !isEnough)) return undefined;
+      const isEnough =
+        ejectAfterFailures > 0 && (why === 'silent' || upstream.failures >= ejectAfterFailures);
+      if (timeMs < upstream.ejectedUntilMs || (why !== 'unreachable' && !isEnough)) return undefined;
       const others = upstreams.filter((other) => other !== upstream && other.takesRequests);
       const ejected = others.filter((other) => timeMs < other.ejectedUntilMs).length;
       const untilMs = ejectedUntilMs({ why, takers: others.length + 1, ejected }, config, timeMs);
@@ -249,12 +260,12 @@ export function createGate(options: GateOptions): Gate {
       const reconnect = JSON.stringify(nextConfig.forwarding) !== JSON.stringify(config.forwarding);
       config = nextConfig;
       states = servers.map(({ state }) => state);
-      const known = new Map(upstreams.map((upstream) => [upstream.name, upstream]));
+      const known = new Map([...leaving, ...upstreams].map((upstream) => [upstream.name, upstream]));
       upstreams = servers.map((server) => {
         const before = known.get(server.state.name);
         known.delete(server.state.name);
         if (!before) return refresh(openUpstream(server, config), server);
-        if (before.url !== server.config.url || reconnect) {
+        if (before.url !== server.config.url || reconnect || leaving.includes(before)) {
           // What is in flight ends on the old connections, and still counts as this server's.
           before.connections.close();
           before.url = server.config.url;
@@ -264,6 +275,8 @@ export function createGate(options: GateOptions): Gate {
       });
       ramping = upstreams.some(({ returnedAtMs }) => returnedAtMs !== undefined);
       for (const gone of known.values()) gone.connections.close();
+      // It may come back, and be put to sleep, before they are answered.
+      leaving = [...known.values()].filter(({ inFlight }) => inFlight > 0);
       releaseParked();
     },
     close() {
@@ -292,6 +305,7 @@ function openUpstream({ state, config }: ServerView, pool: PoolConfig): Upstream
     takesRequests: false,
     ejectedUntilMs: 0,
     ejectionToldMs: 0,
+    answeredAtMs: 0,
     liftedAtMs: undefined,
     failures: 0,
     streams: new Set(),

@@ -8,11 +8,14 @@ import { fieldsOf } from './clientResponse.ts';
 import type { Upstream } from './gate.ts';
 import { readHeaders, viaName } from './headers.ts';
 import { boundHttp1 } from './http1Bounds.ts';
+import { answerParseError, closeInOrder, endInOrder, type LingerBounds } from './lastWords.ts';
 import { maxHeaderBytes, trustRule } from './refusals.ts';
-import { startTlsListener, type TlsSettings } from './tls.ts';
+import { listenBacklog, startTlsListener, type TlsSettings } from './tls.ts';
 
 /** Stands for "a server of the pool" where the plug-in asks for an address before one is chosen. */
 const anyUpstream = 'http://pool.invalid';
+const connectRefused = 'HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n';
+const lingerUnconfigured: LingerBounds = { lingerMs: 1_000, lingerBytes: 1_048_576 };
 /** How often Node looks for clients that are too slow. */
 const slowClientCheckMs = 1_000;
 
@@ -35,6 +38,8 @@ export interface ListenOptions {
 
 /** The open ports. */
 export interface Listener {
+  /** Connections closed at once since the start, because `maxConnections` were open. */
+  readonly refused: number;
   configure(settings: FleetConfig['proxy']): void;
   /**
    * Stops taking connections, then lets those that are open come to their end: each gets the answers it waits for,
@@ -57,23 +62,40 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     requireHostHeader: false,
   });
   let proxied: { http?: ProxiedRules; https?: ProxiedRules } = {};
-  const app = await openApp(server, onRequest, onUpgrade);
+  let linger: LingerBounds = lingerUnconfigured;
+  const lingerNow = () => linger;
+  let refused = 0;
+  const onDrop = () => {
+    refused += 1;
+  };
+  server.on('drop', onDrop);
+  server.on('connection', (socket) => endInOrder(socket, lingerNow));
+  const app = await openApp(server, onRequest, onUpgrade, lingerNow);
   acceptProxied(server, () => proxied.http, options.onProblem);
   server.on('request', (request, response) => onRequest(request, response, false));
   server.on('checkContinue', (request, response) => onRequest(request, response, true));
-  server.on('connect', refuseConnect);
-  await app.listen({ host, port });
+  server.on('connect', (_request, socket: Socket) => {
+    socket.write(connectRefused);
+    closeInOrder(socket, linger);
+  });
+  await app.listen({ host, port, backlog: listenBacklog });
   const secure = tls
     ? await startTlsListener(tls, {
         onRequest,
         onUpgrade: (request, socket, head) => server.emit('upgrade', request, socket, head),
         onProblem: options.onProblem,
         proxied: () => proxied.https,
+        lingerNow,
+        onDrop,
       })
     : undefined;
   return {
+    get refused() {
+      return refused;
+    },
     configure(settings) {
       proxied = proxiedRules(settings);
+      linger = settings;
       boundHttp1(server, settings);
       secure?.configure(settings);
     },
@@ -97,8 +119,14 @@ async function openApp(
   server: Server,
   onRequest: ListenOptions['onRequest'],
   onUpgrade: ListenOptions['onUpgrade'],
+  lingerNow: () => LingerBounds,
 ): Promise<FastifyInstance> {
-  const app = fastify({ serverFactory: () => server, forceCloseConnections: true, exposeHeadRoutes: false });
+  const app = fastify({
+    serverFactory: () => server,
+    forceCloseConnections: true,
+    exposeHeadRoutes: false,
+    clientErrorHandler: (error, socket) => answerParseError(error, socket, lingerNow()),
+  });
   app.decorateRequest('nemuriUpstream', undefined);
   app.removeAllContentTypeParsers();
   await app.register(httpProxy, {
@@ -136,11 +164,6 @@ function upgradeHeaders(request: IncomingMessage): Record<string, string | strin
   const client = request.socket.remoteAddress ?? 'unknown';
   const proto = 'encrypted' in request.socket ? 'https' : 'http';
   return { ...fieldsOf(fields), 'x-forwarded-for': client, 'x-forwarded-proto': proto, via: viaName };
-}
-
-function refuseConnect(_request: IncomingMessage, socket: Socket): void {
-  socket.on('error', () => undefined);
-  socket.end('HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
 }
 
 async function drainConnections(server: Server, patienceMs: number): Promise<void> {

@@ -27,6 +27,9 @@ export function runMaster({ name, workers }: MasterOptions): void {
   if (!Number.isInteger(workers) || workers < 1 || workers > 64) {
     throw new Error(`NEMURI_PROXY_WORKERS must be an integer from 1 to 64 (got "${workers}")`);
   }
+  // Workers take connections from the kernel themselves. Where Node's master hands them out, one that its worker can't
+  // take (`maxConnections`, no file left) comes back to it without end, or is never told of, and the worker gets no more.
+  cluster.schedulingPolicy = cluster.SCHED_NONE;
   const log = createLogger('proxy-master', name, process.env.NEMURI_LOG_LEVEL ?? 'info');
   const slots = new Map<number, Slot>();
   let stopping = false;

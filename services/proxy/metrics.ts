@@ -6,8 +6,15 @@ import { latencyBoundsSeconds, type Totals } from './load.ts';
  * What the proxy has carried since it started. All are counters or gauges, the histogram with fixed buckets, so that
  * several proxies add up.
  */
-export function proxySamples(proxy: string, gates: Iterable<Gate>): MetricSample[] {
-  return [...gates].flatMap((gate) => [...poolSamples(proxy, gate), ...serverSamples(proxy, gate)]);
+export function proxySamples(
+  proxy: string,
+  gates: Iterable<Gate>,
+  refusedConnections: number,
+): MetricSample[] {
+  return [
+    { name: 'nemuri.proxy.connections.refused', labels: { proxy }, value: refusedConnections },
+    ...[...gates].flatMap((gate) => [...poolSamples(proxy, gate), ...serverSamples(proxy, gate)]),
+  ];
 }
 
 function poolSamples(proxy: string, { pool, parking, meter: { totals } }: Gate): MetricSample[] {

@@ -207,6 +207,48 @@ test('drains: nothing new goes to the server, what is in flight is finished, the
   expect(drained.data).toMatchObject({ server: 's1', proxy: 'proxy-0', sleepId: 'sleep-1' });
 });
 
+test.each<[string, (config: FleetConfig) => FleetConfig]>([
+  [
+    'taken out of the configuration',
+    ({ servers: { s1: _gone, ...servers }, ...rest }) => ({ ...rest, servers }),
+  ],
+  [
+    'moved to another pool',
+    ({ pools: { web, ...pools }, servers, ...rest }) => ({
+      ...rest,
+      pools: web ? { ...pools, other: web } : pools,
+      servers: Object.fromEntries(
+        Object.entries(servers).map(([name, server]) => [name, { ...server, pool: 'other' }]),
+      ),
+    }),
+  ],
+])('a server %s, and back, is not drained while a request is in flight there', async (_what, change) => {
+  let release = () => {};
+  const slow = await origin((_request, response) => {
+    release = () => response.end('done');
+  });
+  const config = configOf([slow, await origin(echo)]);
+  await startWith(config);
+  await ready('s1');
+  const inFlight = get();
+  await harness.nextEvent(
+    'TELEMETRY',
+    isType('LoadSampled', ({ data }) => data.inFlight === 1),
+  );
+  await harness.configure(change(config));
+  await harness.configure(config);
+  await ready('s1');
+  const data = { server: 's1', pool: 'web', sleepId: 'sleep-1', drainTimeoutMs: 30_000, reason: 'test' };
+  await harness.publish({ type: 'SleepRequested', data });
+  await harness.nextEvent(
+    'FLEET',
+    isType('ServerDrainStarted', (event) => event.data.inFlight === 1),
+  );
+  release();
+  expect(await (await inFlight).text()).toBe('done');
+  await harness.nextEvent('FLEET', isType('ServerDrained'));
+});
+
 test('goes on serving while the bus is away', async () => {
   await startWith(configOf([await origin(echo)]));
   await ready('s1');

@@ -2,15 +2,17 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FleetConfig } from '../../libs/events/mod.ts';
-import { type Problem, problemOf } from '../../libs/runtime/errors.ts';
+import { type Problem, ProblemError, problemOf } from '../../libs/runtime/errors.ts';
 import { type FleetView, openFleetView } from '../../libs/runtime/fleetView.ts';
+import { openFilesLimit } from '../../libs/runtime/openFiles.ts';
 import { fleetReadiness, type RunningService, type ServiceContext } from '../../libs/runtime/service.ts';
 import { type AccessLog, type AccessRecord, openAccessLog } from './accessLog.ts';
 import { accessRecordOf } from './accessRecord.ts';
-import { isHttp2 } from './clientResponse.ts';
+import { isEarly, isHttp2 } from './clientResponse.ts';
+import { connectionRoom } from './connectionRoom.ts';
 import { openDoors } from './doors.ts';
 import { carry } from './exchange.ts';
-import type { Gate } from './gate.ts';
+import type { Gate, Upstream } from './gate.ts';
 import { type RequestHeaders, readHeaders } from './headers.ts';
 import { type Listener, listen } from './listen.ts';
 import { proxySamples } from './metrics.ts';
@@ -59,6 +61,15 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     void access?.close();
     access = openAccessLog(settings, onProblem);
   };
+  const roomy = (asked: FleetConfig['proxy']): FleetConfig['proxy'] => {
+    const openFiles = openFilesLimit();
+    const maxConnections = connectionRoom(asked.maxConnections, openFiles, settings.tls ? 2 : 1);
+    if (maxConnections < asked.maxConnections) {
+      const about = { openFiles, maxConnections, asked: asked.maxConnections };
+      log.warn(about, 'the limit of open files allows fewer connections of clients than are asked for');
+    }
+    return { ...asked, maxConnections };
+  };
   const doors = openDoors({
     context,
     view,
@@ -68,13 +79,11 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       configureAccess(config.proxy.accessLog);
       route = compileRoutes(config);
       rules = compileClientRules(config.proxy);
-      listener?.configure(config.proxy);
+      listener?.configure(roomy(config.proxy));
     },
     onTimedOut(server) {
       upgraded.restart(server);
-      for (const gate of doors.gates.values()) {
-        for (const { name, streams } of gate.upstreams) if (name === server) for (const end of streams) end();
-      }
+      for (const { streams } of doors.upstreamsOf(server)) for (const end of streams) end();
     },
   });
 
@@ -152,10 +161,16 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
       return;
     }
     const startedMs = performance.now();
-    const abort = new AbortController();
-    socket.once('close', () => abort.abort(new Error('the client has gone')));
-    gate.meter.arrivals += 1;
-    const upstream = gate.take() ?? (await gate.park({ bytes: 0, signal: abort.signal }));
+    const upstream = await serverFor(gate, socket).catch((error: Error) => error);
+    if (upstream instanceof Error) {
+      reply.hijack();
+      if (upstream instanceof ProblemError) {
+        const { problem, retryAfterSeconds } = upstream;
+        gate.meter.rejected += 1;
+        refuse(asked, { status: problem.status, problem, retryAfterSeconds });
+      }
+      return;
+    }
     request.nemuriUpstream = upstream;
     // An open connection counts as in flight for as long as it is open.
     if (socket.destroyed) {
@@ -180,11 +195,11 @@ export async function startProxy(context: ServiceContext, settings: ProxySetting
     onUpgrade,
   });
 
-  if (view.fleet.config) listener.configure(view.fleet.config.proxy);
+  if (view.fleet.config) listener.configure(roomy(view.fleet.config.proxy));
 
   return {
     fleet: () => view.fleet,
-    metrics: () => proxySamples(context.settings.name, doors.gates.values()),
+    metrics: () => proxySamples(context.settings.name, doors.gates.values(), listener?.refused ?? 0),
     // Without the bus it goes on serving from memory: only a proxy that knows no servers is not ready.
     notReady: () => (view.fleet.config ? undefined : fleetReadiness(view.fleet, bus)),
     async stop() {
@@ -205,12 +220,23 @@ interface Asked {
   readonly response: ServerResponse;
 }
 
+/**
+ * A server for a connection that will last.
+ * @throws ProblemError when there is none and no place to wait; Error when the client goes away.
+ */
+async function serverFor(gate: Gate, socket: Socket): Promise<Upstream> {
+  const abort = new AbortController();
+  socket.once('close', () => abort.abort(new Error('the client has gone')));
+  gate.meter.arrivals += 1;
+  return gate.take() ?? gate.park({ bytes: 0, signal: abort.signal });
+}
+
 /** An answer that no server gives. */
 interface Refusal {
   readonly status: number;
   readonly problem?: Problem;
   readonly location?: string;
-  readonly retryAfterSeconds?: number;
+  readonly retryAfterSeconds?: number | undefined;
 }
 
 function unrouted({ fleet }: FleetView): Refusal {
@@ -223,7 +249,10 @@ function unrouted({ fleet }: FleetView): Refusal {
 function answerRefusal(response: ServerResponse, refusal: Refusal, closing: boolean): void {
   const { status, problem, location, retryAfterSeconds } = refusal;
   if (problem) sendProblem(response, problem, retryAfterSeconds, closing || status === 400 || status === 421);
-  else response.writeHead(status, { location, 'content-length': 0 }).end();
+  else {
+    const last = isEarly(response) ? { connection: 'close' } : {};
+    response.writeHead(status, { location, 'content-length': 0, ...last }).end();
+  }
 }
 
 function addressOf(request: IncomingMessage): string {

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Problem } from '../../libs/runtime/errors.ts';
-import { isHttp2 } from './clientResponse.ts';
+import { isEarly, isHttp2 } from './clientResponse.ts';
 
 /** Answers with a problem document, or cuts the connection when an answer has begun already. */
 export function sendProblem(
@@ -16,8 +16,7 @@ export function sendProblem(
   response.writeHead(problem.status, {
     'content-type': 'application/problem+json',
     ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }),
-    // A body that was not read to its end would be taken for the next request.
-    ...((closing || problem.status === 413) && !isHttp2(response) ? { connection: 'close' } : {}),
+    ...(!isHttp2(response) && (closing || isEarly(response)) ? { connection: 'close' } : {}),
   });
   response.end(JSON.stringify(problem));
 }

@@ -10,6 +10,7 @@ import { messageOf } from '../../libs/runtime/errors.ts';
 import { parseListen } from '../../libs/runtime/service.ts';
 import { acceptProxied, type ProxiedRules } from './acceptProxied.ts';
 import { boundHttp1, type Http1Bounds } from './http1Bounds.ts';
+import { answerParseError, endInOrder, type LingerBounds } from './lastWords.ts';
 import { maxHeaderBytes } from './refusals.ts';
 
 export interface TlsSettings {
@@ -57,6 +58,10 @@ export interface TlsHandlers {
   readonly onProblem: (problem: string, details: object) => void;
   /** Defined: connections begin with a PROXY header. */
   readonly proxied: () => ProxiedRules | undefined;
+  /** How a connection of HTTP/1.1 ends. */
+  readonly lingerNow: () => LingerBounds;
+  /** A connection was closed at once, because `maxConnections` were open. */
+  readonly onDrop: () => void;
 }
 
 export interface TlsListener {
@@ -65,6 +70,8 @@ export interface TlsListener {
   close(): Promise<void>;
 }
 
+/** Connections that wait in the kernel for a worker to take them; it holds no more than `net.core.somaxconn`. */
+export const listenBacklog = 65_535;
 const watchIntervalMs = 1_000;
 const handshakeTimeoutMs = 10_000;
 /** Requests at once on one connection. */
@@ -114,12 +121,17 @@ export async function startTlsListener(settings: TlsSettings, handlers: TlsHandl
     boundIdleness(session, () => http1.keepAliveTimeout);
   });
   server.on('sessionError', () => undefined);
+  server.on('drop', handlers.onDrop);
+  server.on('secureConnection', (socket) => endInOrder(socket, handlers.lingerNow));
+  server.on('clientError', (error, socket) =>
+    answerParseError(error, socket as Socket, handlers.lingerNow()),
+  );
   const asHttp1 = (request: unknown, response: unknown, expectsContinue: boolean) =>
     handlers.onRequest(request as IncomingMessage, response as ServerResponse, expectsContinue);
   server.on('request', (request, response) => asHttp1(request, response, false));
   server.on('checkContinue', (request, response) => asHttp1(request, response, true));
   server.on('upgrade', handlers.onUpgrade);
-  server.listen(settings.port, settings.host);
+  server.listen({ port: settings.port, host: settings.host, backlog: listenBacklog });
   await once(server, 'listening');
   for (const file of files) watchFile(file, { interval: watchIntervalMs, persistent: false }, reload);
   const stop = () => {

@@ -23,6 +23,27 @@ export interface Harness {
 
 const patienceMs = 10_000;
 
+/** What a service of this name is started with, on any bus. */
+export function contextOn(bus: Bus, service: string): ServiceContext {
+  return {
+    settings: {
+      service,
+      name: service,
+      natsUrls: [],
+      adminHost: '127.0.0.1',
+      adminPort: 0,
+      logLevel: 'silent',
+      stopTimeoutMs: 5_100,
+    },
+    bus,
+    log: createLogger(service, service, 'silent'),
+    telemetry: { enabled: false, stop: async () => {} },
+    nowMs: Date.now,
+    clock: systemClock,
+    chance: systemChance,
+  };
+}
+
 export function createHarness(): Harness {
   const store = createMemoryStore();
   const bus = openMemoryBus(store, { source: 'test' });
@@ -34,23 +55,7 @@ export function createHarness(): Harness {
     context(service) {
       const own = openMemoryBus(store, { source: service });
       buses.push(own);
-      return {
-        settings: {
-          service,
-          name: service,
-          natsUrls: [],
-          adminHost: '127.0.0.1',
-          adminPort: 0,
-          logLevel: 'silent',
-          stopTimeoutMs: 5_100,
-        },
-        bus: own,
-        log: createLogger(service, service, 'silent'),
-        telemetry: { enabled: false, stop: async () => {} },
-        nowMs: Date.now,
-        clock: systemClock,
-        chance: systemChance,
-      };
+      return contextOn(own, service);
     },
     publish,
     configure: (config) => publish({ type: 'FleetConfigured', data: { config, origin: 'test' } }),

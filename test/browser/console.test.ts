@@ -13,6 +13,7 @@ import { type Stack, startStack } from '../../libs/runtime/stack.ts';
 import { crowdRound, wakeCrowd } from '../../services/console/testing/crowd.ts';
 import { openStage, type Stage } from '../../services/console/testing/stage.ts';
 import { startChromium } from './chromium.ts';
+import { faintTexts, namelessControls, patienceMs, until } from './look.ts';
 
 /** The console's page in a real browser: on the running demo, and on 600 servers. Needs `npm run build`. */
 
@@ -23,19 +24,9 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => browser.close());
 
-const patienceMs = 20_000;
-
 /** A limit in ms on this machine; longer when others use its cores too, by how many wait for one. */
 function withinMs(limitMs: number): number {
   return limitMs * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
-}
-
-/** Resolves when the page says so. (Playwright's own waitForFunction needs what the page's security policy forbids.) */
-async function until(page: Page, condition: string): Promise<void> {
-  const deadlineMs = Date.now() + patienceMs;
-  while (!(await page.evaluate(condition))) {
-    if (Date.now() > deadlineMs) throw new Error(`never: ${condition}`);
-  }
 }
 
 /** The shortest time in ms from the call of a page until the condition holds; on a busy machine tried again. */
@@ -48,54 +39,6 @@ async function soonest(page: Page, address: string, condition: string, limitMs: 
     bestMs = Math.min(bestMs, Date.now() - startedMs);
   }
   return bestMs;
-}
-
-/** Visible controls without a name that a screen reader could say. */
-function namelessControls(page: Page): Promise<string[]> {
-  return page.evaluate(`
-    [...document.querySelectorAll('button, select, input, a[href], summary, dialog[open]')]
-      .filter((one) => one.checkVisibility())
-      .filter((one) => {
-        const by = (one.getAttribute('aria-labelledby') ?? '').split(' ').map((id) => document.getElementById(id)?.textContent ?? '').join('');
-        const labels = [...(one.labels ?? [])].map((label) => label.textContent).join('');
-        const own = one.matches('button, a, summary') ? one.textContent : '';
-        return !(one.getAttribute('aria-label') ?? '').trim() && !by.trim() && !labels.trim() && !own.trim();
-      })
-      .map((one) => one.outerHTML.slice(0, 120))`);
-}
-
-/** Text that stands out too little from what is behind it (WCAG 2.2, 1.4.3: 4.5, large text 3). */
-function faintTexts(page: Page): Promise<string[]> {
-  return page.evaluate(`(() => {
-    const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-    const rgba = (colour) => {
-      canvas.clearRect(0, 0, 1, 1);
-      canvas.fillStyle = colour;
-      canvas.fillRect(0, 0, 1, 1);
-      return [...canvas.getImageData(0, 0, 1, 1).data];
-    };
-    const light = ([r, g, b]) => {
-      const [x, y, z] = [r, g, b].map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
-      return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-    };
-    const behind = (element) => {
-      for (let one = element; one; one = one.parentElement) {
-        const colour = rgba(getComputedStyle(one).backgroundColor);
-        if (colour[3] > 250) return colour;
-      }
-      return [255, 255, 255, 255];
-    };
-    const faint = new Set();
-    for (const element of document.querySelectorAll('main *, header *, dialog[open] *')) {
-      const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-      if (!hasText || !element.checkVisibility() || element.closest(':disabled, .unseen')) continue;
-      const style = getComputedStyle(element);
-      const [a, b] = [light(rgba(style.color)), light(behind(element))].sort((x, y) => y - x);
-      const needed = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
-      if ((a + 0.05) / (b + 0.05) < needed) faint.add(element.className + ': ' + element.textContent.slice(0, 40));
-    }
-    return [...faint];
-  })()`);
 }
 
 describe('on the running demo', () => {
@@ -141,10 +84,11 @@ describe('on the running demo', () => {
     expect(await focused()).toBe('server-2');
   });
 
-  test('cordons a server with a reason, and the history says who', async () => {
+  test('cordons a server for a time with a reason, and tile and history say who and until when', async () => {
     await page.locator('.tile[data-server="server-1"]').click();
     await page.locator('#sheet button', { hasText: /^Cordon$/ }).click();
     const ask = page.locator('#ask');
+    await ask.getByLabel('For how long').selectOption({ label: '8 hours' });
     await ask.getByLabel('Why').fill('new disk');
     await ask.getByLabel('Your name').fill('Aiko');
     expect(await namelessControls(page)).toEqual([]);
@@ -154,7 +98,12 @@ describe('on the running demo', () => {
     await page.locator('.tile[data-server="server-1"] .flags', { hasText: 'cordoned' }).waitFor();
     const line = page.locator('.event', { hasText: 'ServerCordoned' }).first();
     expect(await line.textContent()).toMatch(/Aiko.*new disk/);
-    expect(demo.view.fleet.servers['server-1']?.cordoned).toBe(true);
+    const why = page.locator('.tile[data-server="server-1"] .why', {
+      hasText: /Aiko cordoned it until .*: new disk/,
+    });
+    await why.waitFor();
+    const { cordoned, cordon } = demo.view.fleet.servers['server-1'] ?? {};
+    expect([cordoned, Math.round(((cordon?.untilMs ?? 0) - Date.now()) / 3_600_000)]).toEqual([true, 8]);
   });
 
   test('slides back to where nothing was cordoned, and to now', async () => {

@@ -155,6 +155,6 @@ test('interrupted once, it wakes every server, and says what is finished', async
 
 /** Or until the child is gone. */
 async function untilOneSleeps(child: ChildProcess): Promise<void> {
-  while (child.exitCode === null && !states().includes('off'))
-    await new Promise((done) => setTimeout(done, 50));
+  const nextLook = () => new Promise<void>((again) => setTimeout(again, 50));
+  while (child.exitCode === null && !states().includes('off')) await nextLook();
 }

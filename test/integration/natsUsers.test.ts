@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { runOnStore } from '../../cli/testing/run.ts';
 import { rackConfig, rackConfigYaml } from '../../lab/rack/config.ts';
 import { daySettings } from '../../lab/rack/day.ts';
 import { type Rack, startRack } from '../../lab/rack/rack.ts';
@@ -10,6 +11,7 @@ import {
   type Bus,
   BusRefusedError,
   connectJetStreamBus,
+  createMemoryStore,
   natsUsers,
   renderNatsUsers,
 } from '../../libs/bus/mod.ts';
@@ -17,6 +19,7 @@ import { makeNatsHarness, type NatsHarness } from '../../libs/bus/testing/natsHa
 import { until } from '../../libs/bus/testing/until.ts';
 import { sampleData } from '../../libs/domain/testing/builders.ts';
 import { catalog, type EventDraft, type EventType, type SubjectKind } from '../../libs/events/mod.ts';
+import { busLogin } from '../../libs/runtime/busLogin.ts';
 import { parseConfig } from '../../libs/runtime/config.ts';
 import { freePort } from '../../libs/runtime/freePort.ts';
 import { type SupervisedProcess, supervise } from '../../libs/runtime/supervisor.ts';
@@ -81,8 +84,41 @@ afterAll(async () => {
 test('the file in deploy/ is what nemuri nats-config prints', () => {
   const text = readFileSync('deploy/nats/users.conf', 'utf8');
   expect(text.slice(text.indexOf('authorization'))).toBe(renderNatsUsers(natsUsers([])));
-  expect(readFileSync('deploy/nats/nats.conf', 'utf8')).toContain('include users.conf');
+  expect(readFileSync('deploy/nats/nats.conf', 'utf8')).toMatch(/^include users\.conf$/m);
 });
+
+test('with the passwords of nats-config --secrets the bus of deploy/ lets each user in by its file', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'nemuri-passwords-'));
+  const configure = async (...agents: string[]) => {
+    const args = ['nats-config', '--secrets', folder, '--agent', ...agents];
+    const { code, out } = await runOnStore(createMemoryStore(), args);
+    expect(code).toBe(0);
+    return { users: out.join('\n'), ofAgent: readFileSync(join(folder, 'agent-s1'), 'utf8') };
+  };
+  const first = await configure('s1');
+  const again = await configure('s1', 's2');
+  expect(again.ofAgent).toBe(first.ofAgent);
+  const lines = readFileSync(join(folder, 'server.env'), 'utf8').trim().split('\n');
+  const env = Object.fromEntries(lines.map((line) => line.split('=') as [string, string]));
+  expect(env.NEMURI_NATS_PASSWORD_AGENT_S1).toMatch(/^p[0-9a-f]{48}$/);
+  expect(statSync(join(folder, 'cli')).mode & 0o777).toBe(0o600);
+  const bus = await makeNatsHarness(again.users, env);
+  try {
+    for (const user of ['cli', 'power', 'agent-s2']) {
+      const login = await busLogin({
+        NEMURI_NATS_USER: user,
+        NEMURI_NATS_PASSWORD: `file:${join(folder, user)}`,
+      });
+      const own = await bus.open({ ...login, source: user });
+      expect(await own.lastSequence('FLEET')).toBe(0);
+      await own.close();
+    }
+    await expect(bus.open({ user: 'power', password: 'wrong' })).rejects.toThrow(/[Aa]uthorization/);
+  } finally {
+    await bus.close();
+    await rm(folder, { recursive: true });
+  }
+}, 30_000);
 
 async function publishers(draft: EventDraft): Promise<string[]> {
   const outcomes = users.map(async ({ name }) => {

@@ -81,7 +81,25 @@ test('servers twice as strong: the recorded load is planned for with fewer of th
   expect(report.whatif.energyWh).toBeLessThan(report.now.energyWh);
   expect(report.difference.energyWh).toBeCloseTo(report.whatif.energyWh - report.now.energyWh, 0);
   expect(report.now.lateFraction).toBeLessThan(0.01);
-  expect(await whatif(['-c', file, '--since', '4h'])).toMatch(/with the new file .* Wh .*\n.*difference: -/s);
+  expect(await whatif(['-c', file, '--since', '4h'])).toMatch(/changed .* Wh .*\n.*difference: -/s);
+});
+
+test('settings of the pool are tried without a file, and a short history is no answer', async () => {
+  await record(Date.now() - hours * 3_600_000);
+  const json = await whatif(['--set', 'minServers=4', '--since', '4h', '--json']);
+  const { now, whatif: changed } = JSON.parse(json);
+  expect(now.wakes).toBeGreaterThan(0);
+  expect(changed).toMatchObject({ wakes: 0, lateFraction: 0 });
+  expect(changed.energyWh).toBeGreaterThan(now.energyWh);
+  const refused = (...args: string[]) => expect(whatif(args)).rejects;
+  await refused('--set', 'minServers=4', '--since', '5m').toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/the history is too short: .* s of load of pool web .* 600 s are needed/),
+  });
+  await refused('--since', '5m').toMatchObject({ stderr: expect.stringContaining('say what to try') });
+  await refused('--set', 'minServers=4', '--pool', 'shop').toMatchObject({
+    stderr: expect.stringContaining('there is no pool shop; there are web'),
+  });
 });
 
 test('a file that is not valid is refused by line, key and rule', async () => {

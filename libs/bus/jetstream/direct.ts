@@ -1,9 +1,9 @@
-import { NoRespondersError, RequestError, TimeoutError } from '@nats-io/transport-node';
+import { TimeoutError } from '@nats-io/transport-node';
 import { questionSubject } from '../../events/mod.ts';
 import { type Answerer, BusRefusedError, BusTimeoutError, NobodyAnswersError } from '../bus.ts';
 import { messageOf } from '../problems.ts';
 import type { Link } from './link.ts';
-import { isRefusal } from './protocol.ts';
+import { isNobody, isRefusal } from './protocol.ts';
 
 /** Questions are small; what is larger is not one. */
 const maxQuestionBytes = 16 * 1024;
@@ -20,9 +20,7 @@ export async function askQuestion(
     const request = nc.request(questionSubject(server), JSON.stringify(question), { timeout: timeoutMs });
     return (await link.guard(request)).json();
   } catch (error) {
-    const nobody =
-      error instanceof NoRespondersError || (error instanceof RequestError && error.isNoResponders());
-    if (nobody) throw new NobodyAnswersError(server, { cause: error });
+    if (isNobody(error)) throw new NobodyAnswersError(server, { cause: error });
     if (isRefusal(error)) throw new BusRefusedError(questionSubject(server), { cause: error });
     if (error instanceof TimeoutError) {
       throw new BusTimeoutError(`a question to ${server}`, timeoutMs, { cause: error });

@@ -1,11 +1,11 @@
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { JetStreamApiCodes, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type StreamName, streams } from '../../events/mod.ts';
-import { messageOf } from '../problems.ts';
 import { loginOf } from './credentials.ts';
 import type { BusLogin } from './options.ts';
-import { snapshotBucket } from './streams.ts';
+import { damageOf, isLeaderless, storeTrouble, troubleOf } from './pulse.ts';
+import { hasApiCode, snapshotBucket } from './streams.ts';
 
 export interface StreamFacts {
   readonly name: StreamName;
@@ -16,7 +16,13 @@ export interface StreamFacts {
     /** -1: no limit. */
     readonly maxBytes: number;
     readonly replicas: number;
+    /** Between the first and the last that are kept, so many are not: their files were damaged. */
+    readonly missing: number;
   };
+  /** Why it can't store now, or can't be looked at. */
+  readonly trouble?: string;
+  /** Why what it stored can't be read. */
+  readonly damage?: string;
 }
 
 /** What a nats-server says of itself, and of our streams on it. */
@@ -31,6 +37,8 @@ export interface BusFacts {
   readonly streams?: readonly StreamFacts[];
   /** Why it is. */
   readonly jetStreamProblem?: string;
+  /** Why it is: too few nats-servers of the cluster run. */
+  readonly hasNoMajority?: boolean;
 }
 
 export interface InspectOptions extends BusLogin {
@@ -59,7 +67,7 @@ export async function inspectBus(options: InspectOptions): Promise<BusFacts> {
       const clockSkewMs = await skewOf(connection, timeoutMs, nowMs).catch(() => undefined);
       return { ...facts, streams: found, ...(clockSkewMs === undefined ? {} : { clockSkewMs }) };
     } catch (error) {
-      return { ...facts, jetStreamProblem: messageOf(error) };
+      return { ...facts, jetStreamProblem: troubleOf(error), hasNoMajority: isLeaderless(error) };
     }
   } finally {
     await connection.close();
@@ -71,15 +79,30 @@ async function inspectStreams(connection: NatsConnection, timeout: number): Prom
   await manager.getAccountInfo();
   const found: StreamFacts[] = [];
   for (const name of Object.keys(streams) as StreamName[]) {
-    const info = await manager.streams.info(name).catch(() => undefined);
-    if (!info) found.push({ name });
-    else {
-      const { messages, bytes } = info.state;
-      const { max_bytes: maxBytes, num_replicas: replicas } = info.config;
-      found.push({ name, state: { messages, bytes, maxBytes, replicas } });
-    }
+    found.push(await lookAt(manager, name).catch((error) => withoutFacts(name, error)));
   }
   return found;
+}
+
+async function lookAt(manager: JetStreamManager, stream: StreamName): Promise<StreamFacts> {
+  const info = await manager.streams.info(stream);
+  const { messages, bytes, first_seq: first, last_seq: last } = info.state;
+  const missing = messages === 0 ? 0 : Math.max(0, last - first + 1 - messages);
+  const { max_bytes: maxBytes, num_replicas: replicas } = info.config;
+  const trouble = storeTrouble(info);
+  const damage = await damageOf(manager, info);
+  const state = { messages, bytes, maxBytes, replicas, missing };
+  return {
+    name: stream,
+    state,
+    ...(trouble === undefined ? {} : { trouble }),
+    ...(damage === undefined ? {} : { damage }),
+  };
+}
+
+/** One that is missing is only named. */
+function withoutFacts(name: StreamName, error: unknown): StreamFacts {
+  return hasApiCode(error, JetStreamApiCodes.StreamNotFound) ? { name } : { name, trouble: troubleOf(error) };
 }
 
 /** The server stamps what it stores: in the middle between our sending and its answer. */

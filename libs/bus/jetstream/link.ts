@@ -1,10 +1,19 @@
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { KV } from '@nats-io/kv';
 import { AuthorizationError, connect, createInbox, type NatsConnection } from '@nats-io/transport-node';
+import type { StreamName } from '../../events/mod.ts';
 import { BusClosedError, BusTimeoutError } from '../bus.ts';
 import { messageOf } from '../problems.ts';
 import { loginOf } from './credentials.ts';
-import { type JetStreamBusOptions, requestTimeoutMs, retryMs } from './options.ts';
+import {
+  type JetStreamBusOptions,
+  missedPulses,
+  mostRetryMs,
+  pulseMs,
+  requestTimeoutMs,
+  retryMs,
+} from './options.ts';
+import { checkStreams, type Pulse, type PulseOptions, startPulse, troubleOf } from './pulse.ts';
 import { ensureStreams, openSnapshotBucket, StreamRefusedError } from './streams.ts';
 
 export interface Session {
@@ -27,7 +36,12 @@ export interface Link {
   /** Called each time the bus was lost and can be used again. */
   onReturn(listener: () => void): () => void;
   onClose(listener: () => void): () => void;
+  /** What a publish came to: it tells of a bus that answers and stores nothing. */
+  stored(stream: StreamName): void;
+  unstored(stream: StreamName, error: unknown): void;
   readonly lostSinceMs: number | undefined;
+  /** Why it is lost, in words. */
+  readonly lostWhy: string | undefined;
   readonly isUp: boolean;
   readonly isClosed: boolean;
   now(): number;
@@ -47,10 +61,11 @@ interface LinkState {
   /** Tries that fail in the same way again and again are one problem, not thousands. */
   readonly reportOnce: (problem: Error) => void;
   lostSinceMs: number | undefined;
+  lostWhy: string | undefined;
   session: Session | undefined;
   connection: NatsConnection | undefined;
   closed: boolean;
-  lastReported: string;
+  readonly reported: Set<string>;
   /** Counts the connections and their losses, so that work for an earlier one is known as such. */
   epoch: number;
 }
@@ -59,14 +74,20 @@ interface LinkState {
 export function openLink(options: JetStreamBusOptions): { link: Link; firstUp: Promise<void> } {
   const state = createState(options);
   const { listen, report, now } = state;
+  const pulse = watchPulse(state);
   const link: Link = {
     whenUp: (timeoutMs) => whenUp(state, timeoutMs),
     guard: (work) => guard(state, work),
     pause: (delayMs) => pause(state, delayMs),
     onReturn: (listener) => listen((change) => change === 'up' && listener()),
     onClose: (listener) => listen((change) => change === 'closed' && listener()),
+    stored: pulse.stored,
+    unstored: pulse.unstored,
     get lostSinceMs() {
       return state.lostSinceMs;
+    },
+    get lostWhy() {
+      return state.lostSinceMs === undefined ? undefined : state.lostWhy;
     },
     get isUp() {
       return !state.closed && state.lostSinceMs === undefined;
@@ -80,6 +101,7 @@ export function openLink(options: JetStreamBusOptions): { link: Link; firstUp: P
       if (state.closed) return;
       state.closed = true;
       state.lostSinceMs ??= now();
+      pulse.stop();
       tell(state, 'closed');
       await state.connection?.close();
     },
@@ -109,15 +131,16 @@ function createState(options: JetStreamBusOptions): LinkState {
     now,
     report,
     reportOnce(problem) {
-      if (problem.message === state.lastReported) return;
-      state.lastReported = problem.message;
+      if (state.reported.has(problem.message)) return;
+      state.reported.add(problem.message);
       report(problem);
     },
     lostSinceMs: now(),
+    lostWhy: 'not connected yet',
     session: undefined,
     connection: undefined,
     closed: false,
-    lastReported: '',
+    reported: new Set(),
     epoch: 0,
   };
   return state;
@@ -127,10 +150,34 @@ function tell(state: LinkState, change: Change): void {
   for (const listener of [...state.listeners]) listener(change);
 }
 
-function markLost(state: LinkState): void {
+function markLost(state: LinkState, why: string, forMs = 0): void {
   if (state.closed || state.lostSinceMs !== undefined) return;
-  state.lostSinceMs = state.now();
+  state.lostSinceMs = state.now() - forMs;
+  state.lostWhy = why;
   tell(state, 'lost');
+}
+
+function watchPulse(state: LinkState): Pulse {
+  const { pulseMs: everyMs = pulseMs } = state.options;
+  const onSilent: PulseOptions['onSilent'] = ({ why, forMs, unstored }) => {
+    const { connection } = state;
+    if (state.closed || state.lostSinceMs !== undefined || !connection) return;
+    state.reportOnce(new Error(`the bus is lost: ${why}`));
+    markLost(state, why, forMs);
+    // Only a publish can prove that the stream stores again, so it is tried after a while.
+    if (unstored) prepare(state, connection, everyMs * missedPulses).catch(state.report);
+    else (hasOthers(state) ? connection.reconnect() : prepare(state, connection)).catch(state.report);
+  };
+  const ask = () =>
+    state.lostSinceMs === undefined ? state.session && checkStreams(state.session.manager) : undefined;
+  const pulse = startPulse({ everyMs, ask, onSilent });
+  state.listen((change) => change === 'up' && pulse.restart());
+  return pulse;
+}
+
+/** Another nats-server of the cluster may stand with the majority while ours is cut off from it. */
+function hasOthers({ options: { servers } }: LinkState): boolean {
+  return typeof servers !== 'string' && servers.length > 1;
 }
 
 async function start(state: LinkState): Promise<void> {
@@ -140,26 +187,35 @@ async function start(state: LinkState): Promise<void> {
   state.connection = nc;
   follow(state, nc).catch((error: unknown) => state.report(new Error(messageOf(error), { cause: error })));
   await prepare(state, nc);
+  if (!state.session && !state.closed) await whenUp(state, undefined).catch(() => undefined);
 }
 
-/** JetStream may need longer than the connection; only when the streams are there is the bus back. */
-async function prepare(state: LinkState, nc: NatsConnection): Promise<void> {
+/** JetStream may need longer than the connection; only when the streams are there and can store is the bus back. */
+async function prepare(state: LinkState, nc: NatsConnection, afterMs = 0): Promise<void> {
   state.epoch += 1;
   const mine = state.epoch;
+  if (afterMs > 0) await pause(state, afterMs);
+  const { pulseMs: everyMs = pulseMs } = state.options;
+  const moveOnMs = performance.now() + everyMs * missedPulses;
+  let waitMs = retryMs;
   while (!state.closed && mine === state.epoch) {
     try {
       const session = await openSession(nc, state.options);
       if (state.closed || mine !== state.epoch) return;
       state.session = session;
       state.lostSinceMs = undefined;
-      state.lastReported = '';
+      state.reported.clear();
       tell(state, 'up');
       return;
     } catch (error) {
       if (error instanceof StreamRefusedError && !state.session) throw error;
-      if (mine === state.epoch)
-        state.reportOnce(new Error(`the bus is not ready: ${messageOf(error)}`, { cause: error }));
-      await pause(state, retryMs);
+      if (state.closed || mine !== state.epoch) return;
+      state.lostWhy = troubleOf(error);
+      state.reportOnce(new Error(`the bus is not ready: ${state.lostWhy}`, { cause: error }));
+      // The connection that follows prepares itself.
+      if (hasOthers(state) && performance.now() > moveOnMs) return nc.reconnect();
+      await pause(state, waitMs);
+      waitMs = Math.min(2 * waitMs, mostRetryMs);
     }
   }
 }
@@ -168,13 +224,14 @@ async function follow(state: LinkState, nc: NatsConnection): Promise<void> {
   for await (const status of nc.status()) {
     if (status.type === 'disconnect') {
       state.epoch += 1;
-      markLost(state);
+      markLost(state, 'no connection to a nats-server');
     } else if (status.type === 'reconnect') prepare(state, nc).catch(state.report);
     else if (status.type === 'error') state.reportOnce(status.error);
   }
   if (state.closed) return;
-  markLost(state);
-  state.report(new Error('the connection to the bus was given up'));
+  const why = 'the connection to the bus was given up';
+  markLost(state, why);
+  state.report(new Error(why));
 }
 
 function whenUp(state: LinkState, timeoutMs: number | undefined): Promise<Session> {
@@ -226,6 +283,7 @@ async function openSession(nc: NatsConnection, options: JetStreamBusOptions): Pr
   const js = jetstream(nc, { timeout: requestTimeoutMs });
   const manager = await jetstreamManager(nc, { timeout: requestTimeoutMs, checkAPI: false });
   await ensureStreams(manager, limits);
+  await checkStreams(manager);
   const newInbox = () => createInbox(loginOf(options).inboxPrefix);
   const snapshots = await openSnapshotBucket(js, manager, limits);
   return { nc, js, manager, snapshots, newInbox };

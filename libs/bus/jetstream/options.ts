@@ -32,6 +32,8 @@ export interface JetStreamBusOptions extends BusLogin {
   readonly limits?: StreamLimits;
   /** How long a subscription may be quiet before it is checked against the stream's end. */
   readonly quietCheckMs?: number;
+  /** How often the streams are asked whether they can store; default: `pulseMs`. */
+  readonly pulseMs?: number;
 }
 
 const dayMs = 24 * 60 * 60 * 1000;
@@ -55,3 +57,15 @@ export const requestTimeoutMs = 5_000;
 
 /** Between tries while the bus is away. */
 export const retryMs = 250;
+
+/** Between tries of a connection that stands before streams that can't store; it grows up to this, since all wait for them. */
+export const mostRetryMs = 2_000;
+
+/** How often the streams are asked whether they can store. */
+export const pulseMs = 5_000;
+
+/** So many pulses in a row without a good answer are a lost bus. It takes longer than to elect a new leader (up to 9 s). */
+export const missedPulses = 3;
+
+/** A copy that the stream's leader has not heard for so long does not count; it hears one every second. */
+export const copySilentMs = 5_000;

@@ -13,8 +13,11 @@ type Place =
 export interface Position {
   /** The last sequence read; 0 before the first. */
   readonly lastSequence: number;
-  /** Fits the place to the stream as it is now. Call it before each consumer is opened. */
-  settle(info: StreamInfo): void;
+  /**
+   * Fits the place to the stream as it is now. Call it before each consumer is opened.
+   * @param readsAll whether all of a stream that is not the one that was read is new to us.
+   */
+  settle(info: StreamInfo, readsAll?: boolean): void;
   /** False when the message was read before. */
   advance(delivery: Delivery): boolean;
   /** True when the stream is not the one that was read: made anew, or cut off at its end. */
@@ -43,14 +46,15 @@ export function createPosition(stream: string, startAt: StartAt, report: (proble
     get lastSequence() {
       return lastSequence;
     },
-    settle(info) {
+    settle(info, readsAll = false) {
       const end = info.state.last_seq;
       if (place === undefined) place = firstPlace(stream, startAt, end, report);
       else if (isReplaced(info)) {
         report(
           new Error(`${stream} was made anew or lost its end: it ends at ${end}, known was ${knownEnd}`),
         );
-        place = placeInReplaced(info);
+        place = readsAll ? 'beginning' : placeInReplaced(info);
+        if (readsAll) lastStoredNs = undefined;
         lastSequence = 0;
         knownEnd = 0;
       }

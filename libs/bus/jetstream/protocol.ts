@@ -1,4 +1,10 @@
-import { type Msg, type MsgHdrs, PermissionViolationError } from '@nats-io/transport-node';
+import {
+  type Msg,
+  type MsgHdrs,
+  NoRespondersError,
+  PermissionViolationError,
+  RequestError,
+} from '@nats-io/transport-node';
 import type { StoredMessage } from '../../events/mod.ts';
 
 /** What a JetStream delivery says of itself in its reply subject (NATS ADR-15). */
@@ -50,4 +56,11 @@ export function headerOf(headers: MsgHdrs | undefined, name: string): string {
 export function isRefusal(error: unknown): boolean {
   if (error instanceof PermissionViolationError) return true;
   return error instanceof Error && error.cause !== undefined && isRefusal(error.cause);
+}
+
+/** True when nobody is there who could answer, as the client says it of a request. */
+export function isNobody(error: unknown): boolean {
+  if (error instanceof NoRespondersError || (error instanceof RequestError && error.isNoResponders()))
+    return true;
+  return error instanceof Error && error.cause !== undefined && isNobody(error.cause);
 }

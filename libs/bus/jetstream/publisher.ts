@@ -101,18 +101,27 @@ async function tryOnce(link: Link, attempts: Attempts): Promise<PublishAck> {
         ...(expected === undefined ? {} : { expect: { lastSubjectSequence: expected } }),
       }),
     );
+    link.stored(attempts.stream);
     return { sequence: ack.seq, duplicate: ack.duplicate };
   } catch (error) {
     if (isRefusal(error)) throw new BusRefusedError(event.subject, { cause: error });
     if (!hasApiCode(error, ...staleCodes)) {
       attempts.unknownSinceMs ??= triedMs;
+      if (link.isUp && !isFinal(error)) link.unstored(attempts.stream, error);
       throw error;
     }
     // After a try without an answer, the later event may be our own.
     const own = attempts.unknownSinceMs === undefined ? undefined : await findOwn(link, session, attempts);
-    if (own === undefined) throw new StaleWriterError(event.subject, expected ?? 0, { cause: error });
+    if (own === undefined)
+      throw new StaleWriterError(event.subject, expected ?? 0, lastSequenceOf(error), { cause: error });
     return { sequence: own, duplicate: true };
   }
+}
+
+/** "wrong last sequence: 7" */
+function lastSequenceOf(error: unknown): number | undefined {
+  const [, text] = /: (\d+)$/.exec(messageOf(error)) ?? [];
+  return text === undefined ? undefined : Number(text);
 }
 
 function finite(valueMs: number): number | undefined {

@@ -28,6 +28,8 @@ export interface ReaderOptions {
   readonly onMessage: (message: StoredMessage, pending: number) => void;
   /** The server waits for `resume` before it sends much more. Default: resumed at once. */
   readonly onFlowControl?: (resume: () => void) => void;
+  /** See `SubscribeOptions`. */
+  readonly onReplaced?: ((lastSequence: number) => 'all' | 'new') | undefined;
   /** A consumer was opened and the stream holds nothing more for it. */
   readonly onNothingPending?: () => void;
 }
@@ -126,8 +128,10 @@ async function openOnce(state: ReaderState): Promise<void> {
   discard(state);
   const info = await link.guard(session.manager.streams.info(options.stream));
   if (state.stopped) return;
-  if (position.isReplaced(info)) state.checkedSequence = 0;
-  position.settle(info);
+  if (position.isReplaced(info)) {
+    state.checkedSequence = 0;
+    position.settle(info, options.onReplaced?.(info.state.last_seq) === 'all');
+  } else position.settle(info);
   const consumer = listen(state, session);
   const config = consumerConfig(consumer.inbox.getSubject(), options.filter, position);
   const created = await link.guard(session.manager.consumers.add(options.stream, config));

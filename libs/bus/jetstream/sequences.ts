@@ -1,18 +1,18 @@
-import { AckPolicy, type StreamState } from '@nats-io/jetstream';
+import { AckPolicy, type MsgRequest, type StreamState } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import { decode, type RecordedEvent, type StreamName } from '../../events/mod.ts';
 import type { Link } from './link.ts';
 import { startOf } from './position.ts';
 import { headerOf } from './protocol.ts';
 
-/** The last event on one subject, looked up by the server. */
-export async function lastOn(
+/** One event, looked up by the server: by its sequence, or as the last one on a subject. */
+export async function storedEvent(
   link: Link,
   stream: StreamName,
-  subject: string,
+  which: MsgRequest,
 ): Promise<RecordedEvent | undefined> {
   const { manager } = await link.whenUp();
-  const stored = await link.guard(manager.streams.getMessage(stream, { last_by_subj: subject }));
+  const stored = await link.guard(manager.streams.getMessage(stream, which));
   if (!stored) return undefined;
   const decoded = decode({
     subject: stored.subject,

@@ -110,6 +110,9 @@ function publishTests({ open }: Tools): void {
     const first = await bus.publish(poweredOn('s1'), { expectedLastSubjectSequence: 0 });
     const stale = bus.publish(poweredOn('s1'), { expectedLastSubjectSequence: 0 });
     await expect(stale).rejects.toThrow(StaleWriterError);
+    await expect(stale).rejects.toMatchObject({ lastSequence: first.sequence });
+    const ahead = bus.publish(poweredOn('s2'), { expectedLastSubjectSequence: 7 });
+    await expect(ahead).rejects.toMatchObject({ lastSequence: 0 });
     await bus.publish(poweredOn('s1'), { expectedLastSubjectSequence: first.sequence });
     expect(await bus.lastSequence('FLEET')).toBe(3);
   });
@@ -316,6 +319,8 @@ function historyTests({ open }: Tools): void {
     const { subject } = await lastEvent(bus.history('FLEET', 20));
     expect(await bus.lastOn('FLEET', subject)).toEqual(await lastEvent(bus.history('FLEET', 20)));
     expect(await bus.lastOn('FLEET', `${subject}0`)).toBeUndefined();
+    expect(await bus.eventAt('FLEET', 20)).toEqual(await lastEvent(bus.history('FLEET', 20)));
+    expect(await bus.eventAt('FLEET', 21)).toBeUndefined();
   });
 
   it('may be left early', async () => {

@@ -136,6 +136,7 @@ export const sampleData: { readonly [T in EventType]: EventData<T> } = {
   DrainTimedOut: { ...about, proxy: 'p1', sleepId: 'z1', inFlight: 1 },
   ServerEjected: { ...about, proxy: 'p1', reason: 'reset', untilMs: startMs + 5_000 },
   ServerCordoned: { server: 's1', reason: 'test', by: 'me' },
+  CordonExpired: { ...about, untilMs: startMs + 60 * minuteMs },
   ServerUncordoned: { server: 's1', reason: 'test', by: 'me' },
   WakeOrdered: { server: 's1', untilMs: startMs + 60 * minuteMs, reason: 'test', by: 'me' },
   SleepOrdered: { server: 's1', untilMs: startMs + 60 * minuteMs, reason: 'test', by: 'me' },

@@ -182,7 +182,7 @@ export const CircuitSchema = settings(
       maximum: 1_000,
       default: 5,
       description:
-        'Failures in a row (502, 503, 504, no answer, time-out) that eject a server for ejectMs; 0: never',
+        'Failures in a row (502, 503, 504, no answer, time-out) that eject a server for ejectMs; one time-out is enough when it answered nothing meanwhile; 0: never',
     }),
     maxEjectedShare: Type.Number({
       minimum: 0,
@@ -230,7 +230,17 @@ export const ProxySchema = settings(
       minimum: 1,
       maximum: 10_000_000,
       default: 100_000,
-      description: 'Connections of clients to one worker; more are closed at once',
+      description:
+        'Connections of clients to one worker on each port, or what the limit of open files allows; more are closed at once',
+    }),
+    lingerMs: durationMs(
+      10_000,
+      'When the proxy ends a connection, what its client still sends is thrown away for this long, so that the last answer is not lost',
+    ),
+    lingerBytes: Type.Integer({
+      minimum: 0,
+      default: 67_108_864,
+      description: 'At most so much of it',
     }),
     proxyProtocol: settings(
       {

@@ -11,6 +11,7 @@ import { confirmAction } from './sheet.js';
 import { columns, emptyState, fold, tilesOf } from './store.js';
 import { createTimeTravel } from './timeTravel.js';
 import { openTraces } from './traces.js';
+import { openWhatif } from './whatif.js';
 import { language, setLanguage, t, translate } from './words.js';
 
 const themeKey = 'nemuri.theme';
@@ -61,7 +62,7 @@ function draw() {
   history.draw(state.events);
   drawPools();
   drawPoolActions(pools);
-  charts ??= createCharts();
+  charts ??= createCharts({ onChange: drawSoon });
   charts.draw(state, pool, atMs);
   const ready = tiles.filter(({ lifecycle }) => lifecycle === 'ready').length;
   document.title = `${t('title', { ready: number(ready), servers: number(tiles.length) })} · Nemuri`;
@@ -112,6 +113,9 @@ function drawPoolActions(pools) {
           confirmAction({ verb, what: { pool: only.name }, most: only.servers, who: session.who }),
       }),
     ),
+    ...(only
+      ? [el('button', { type: 'button', text: t('whatif'), onclick: () => open(openWhatif(only.name)) })]
+      : []),
   );
 }
 

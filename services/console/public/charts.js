@@ -1,6 +1,6 @@
-import { byId, el, setText } from './dom.js';
-import { clock, number } from './format.js';
-import { columns, lastOf } from './store.js';
+import { api, byId, el, setText } from './dom.js';
+import { clock, day, number } from './format.js';
+import { columns, hourColumns, lastOf } from './store.js';
 import uPlot from './uPlot.js';
 import { t } from './words.js';
 
@@ -9,6 +9,8 @@ const longestSeconds = 900;
 const height = 176;
 /** A chart is redrawn at most so often. */
 const drawEveryMs = 1_000;
+/** The ledger's hours are asked for anew so often. */
+const askHoursEveryMs = 60_000;
 
 /** What each chart shows: columns of the store, with colour and form. */
 const charts = [
@@ -34,7 +36,7 @@ const charts = [
   },
   {
     id: 'chartLatency',
-    unit: () => 'ms',
+    unit: () => `ms · ${t('minutes15')}`,
     series: [
       { name: 'p99', word: 'seriesP99', colour: '--p99', width: 1.5 },
       { name: 'p50', word: 'seriesP50', colour: '--load', width: 2 },
@@ -43,6 +45,15 @@ const charts = [
   },
 ];
 
+const inLedger = new Set(['load', 'watts', 'alwaysOn']);
+/** The same by the hour, as far as the ledger knows it. */
+const chartsOfHours = charts.map((chart) => {
+  const known = chart.series.filter(({ name }) => inLedger.has(name));
+  if (known.length === 0) return chart;
+  const series = known.map((one) => ({ ...one, steps: true, hasGaps: true }));
+  return { ...chart, series, bands: chart.bands.filter(() => known.length > 1) };
+});
+
 /** A colour of the style sheet as a canvas takes it, for the theme of now. */
 function colourOf(name) {
   const probe = byId('probe');
@@ -50,18 +61,23 @@ function colourOf(name) {
   return getComputedStyle(probe).color;
 }
 
-/** The three charts. `renew` after the language or the theme has changed. */
-export function createCharts() {
+/** The three charts. `renew` after the language or the theme has changed; `onChange` when there is more to draw. */
+export function createCharts({ onChange }) {
   let plots = [];
   let drawnAtMs = 0;
+  /** So far back, in hours of the ledger; 0: the last quarter of an hour, by the second. */
+  let hours = 0;
+  let ledger = {};
+  let timer = 0;
 
   const make = () => {
     for (const { plot } of plots) plot.destroy();
-    plots = charts.map((chart) => {
+    plots = (hours === 0 ? charts : chartsOfHours).map((chart) => {
       const box = byId(chart.id);
-      const plot = new uPlot(optionsOf(chart, box.clientWidth), emptyData(chart), box);
+      const isOfHours = !charts.includes(chart);
+      const plot = new uPlot(optionsOf(chart, box.clientWidth, isOfHours && hours), emptyData(chart), box);
       plot.root.setAttribute('role', 'img');
-      return { chart, box, plot, legend: legendOf(chart, box) };
+      return { chart, box, plot, isOfHours, legend: legendOf(chart, box) };
     });
   };
   make();
@@ -71,11 +87,31 @@ export function createCharts() {
   });
   for (const { box } of plots) watcher.observe(box);
 
+  const renew = () => {
+    make();
+    drawnAtMs = 0;
+  };
+  const askHours = async () => {
+    const asked = hours;
+    if (asked === 0) return;
+    const answer = await api(`/api/hours?hours=${asked}`).catch(() => undefined);
+    if (!answer || asked !== hours) return;
+    ledger = answer.pools;
+    drawnAtMs = 0;
+    onChange();
+  };
+  byId('ranges').addEventListener('change', (event) => {
+    hours = Number(event.target.value);
+    ledger = {};
+    clearInterval(timer);
+    if (hours > 0) timer = window.setInterval(askHours, askHoursEveryMs);
+    renew();
+    onChange();
+    void askHours();
+  });
+
   return {
-    renew() {
-      make();
-      drawnAtMs = 0;
-    },
+    renew,
     draw(state, pool, nowMs) {
       if (nowMs - drawnAtMs < drawEveryMs) return;
       drawnAtMs = nowMs;
@@ -85,7 +121,12 @@ export function createCharts() {
       const told = Math.floor(now) - 2;
       const first = all.seconds[0] ?? now;
       const from = now - Math.min(longestSeconds, Math.max(shortestSeconds, now - first));
-      for (const { chart, plot, legend } of plots) {
+      const past = hours > 0 ? hourColumns(ledger, pool) : undefined;
+      for (const { chart, plot, legend, isOfHours } of plots) {
+        if (past && isOfHours) {
+          drawHours({ chart, plot, legend }, past, now - hours * 3_600, now);
+          continue;
+        }
         const data = [
           all.seconds,
           ...chart.series.map(({ name }) => {
@@ -100,16 +141,29 @@ export function createCharts() {
           chart.id === 'chartLoad' ? Math.min(all.seconds.at(-1) ?? now, now + (now - from) / 4) : now;
         plot.setScale('x', { min: from, max: Math.max(until, now) });
         plot.root.setAttribute('aria-label', summaryOf(chart, all, told));
-        const pointed = plot.cursor.idx;
-        for (const index of chart.series.keys()) {
-          const values = data[index + 1];
-          const value =
-            pointed === null || pointed === undefined ? lastOf(all.seconds, values, told) : values[pointed];
-          setText(legend[index], number(value, value < 10 && value > 0 ? 1 : 0));
-        }
+        drawLegend({ chart, plot, legend }, data, told);
       }
     },
   };
+}
+
+function drawHours({ chart, plot, legend }, past, from, now) {
+  const data = [past.seconds, ...chart.series.map(({ name }) => past[name])];
+  plot.setData(data, false);
+  plot.setScale('x', { min: from, max: now });
+  plot.root.setAttribute('aria-label', summaryOf(chart, past, now));
+  drawLegend({ chart, plot, legend }, data, now);
+}
+
+/** The values where somebody points, or else the last ones. */
+function drawLegend({ chart, plot, legend }, data, until) {
+  const pointed = plot.cursor.idx;
+  for (const index of chart.series.keys()) {
+    const values = data[index + 1];
+    const value =
+      pointed === null || pointed === undefined ? lastOf(data[0], values, until) : values[pointed];
+    setText(legend[index], number(value, value < 10 && value > 0 ? 1 : 0));
+  }
 }
 
 /** The value elements of a chart's legend, made anew. */
@@ -138,7 +192,12 @@ function emptyData(chart) {
   return [[], ...chart.series.map(() => [])];
 }
 
-function optionsOf(chart, width) {
+/** @param hours of the range that is drawn by the hour; 0 or false: by the second */
+function optionsOf(chart, width, hours) {
+  const textOf = (tick) => {
+    if (hours > 24) return day(tick * 1_000);
+    return clock(tick * 1_000).slice(0, tick % 60 === 0 ? 5 : 8);
+  };
   const text = colourOf('--muted');
   const grid = { stroke: colourOf('--line'), width: 1 };
   const axis = { stroke: text, grid, ticks: { show: false }, font: '11px system-ui, sans-serif' };
@@ -154,7 +213,8 @@ function optionsOf(chart, width) {
         ...axis,
         size: 26,
         space: 70,
-        values: (_plot, ticks) => ticks.map((tick) => clock(tick * 1_000).slice(0, tick % 60 === 0 ? 5 : 8)),
+        values: (_plot, ticks) => ticks.map(textOf),
+        ...(hours > 24 ? { incrs: [86_400, 2 * 86_400, 7 * 86_400] } : {}),
       },
       {
         ...axis,
@@ -168,7 +228,7 @@ function optionsOf(chart, width) {
       ...chart.series.map((one) => ({
         stroke: colourOf(one.colour),
         width: one.width,
-        spanGaps: true,
+        spanGaps: !one.hasGaps,
         points: { show: false },
         ...(one.dash ? { dash: one.dash } : {}),
         ...(one.steps ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),

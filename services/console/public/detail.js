@@ -26,7 +26,7 @@ export async function openServer(tile, { nowMs, session, isThen, onOpenFact }) {
       el('b', { text: t(`lifecycle.${tile.lifecycle}`) }),
       ` · ${whenText(tile, nowMs)}`,
     ),
-    el('p', { text: whyText(tile.why) }),
+    el('p', { text: whyText(tile.why, nowMs) }),
     ...(tile.failedItsDrill ? [el('p', { class: 'problem', text: t('failedDrill') })] : []),
   );
   if (!isThen) {

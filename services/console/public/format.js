@@ -11,6 +11,8 @@ function numberFormat(digits) {
     format = new Intl.NumberFormat(language(), {
       minimumFractionDigits: digits,
       maximumFractionDigits: digits,
+      // No −0.
+      signDisplay: 'negative',
     });
     formats.set(key, format);
   }
@@ -47,11 +49,17 @@ export function clock(timeMs) {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
+/** `11-25`, local time. */
+export function day(timeMs) {
+  const date = new Date(timeMs);
+  return `${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+}
+
 /** The clock, with the date before it when it is not today's. */
 export function moment(timeMs, nowMs) {
   const date = new Date(timeMs);
   if (new Date(nowMs).toDateString() === date.toDateString()) return clock(timeMs);
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(timeMs)}`;
+  return `${date.getFullYear()}-${day(timeMs)} ${clock(timeMs)}`;
 }
 
 /** An energy in kWh, in the unit that keeps three digits. */

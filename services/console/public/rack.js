@@ -1,5 +1,5 @@
 import { byId, el, setAttribute, setText, sign } from './dom.js';
-import { clock, number, span, wholeSpan } from './format.js';
+import { moment, number, span, wholeSpan } from './format.js';
 import { t } from './words.js';
 
 /** More servers than this are shown as a heat-map. */
@@ -9,11 +9,11 @@ export const denseFrom = 49;
 const fewTo = 9;
 
 /** Why a server is in its state, as a sentence. */
-export function whyText(why) {
+export function whyText(why, nowMs) {
   return t(`why.${why.key}`, {
     said: why.said ?? '',
     by: why.by ?? '',
-    until: why.untilMs === undefined ? '' : clock(why.untilMs),
+    until: why.untilMs === undefined ? '' : moment(why.untilMs, nowMs),
   });
 }
 
@@ -40,7 +40,7 @@ export function tileLine(tile, nowMs) {
     tile.watts !== undefined && `${number(tile.watts)} W`,
     tile.rps !== undefined && rateText(tile.rps),
     tile.inFlight !== undefined && t('inFlight', { count: number(tile.inFlight) }),
-    whyText(tile.why),
+    whyText(tile.why, nowMs),
   ]
     .filter(Boolean)
     .join(' · ');
@@ -207,7 +207,7 @@ function drawTile(entry, tile, nowMs) {
   setText(entry.flags, flags.join(', '));
   setText(entry.rate, tile.rps === undefined ? '' : rateText(tile.rps));
   setText(entry.flight, tile.inFlight === undefined ? '' : t('inFlight', { count: number(tile.inFlight) }));
-  setText(entry.why, whyText(tile.why));
+  setText(entry.why, whyText(tile.why, nowMs));
   setScale(entry.fill, 'scaleX', loadShare(tile));
 }
 

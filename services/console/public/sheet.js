@@ -48,7 +48,8 @@ const durations = [
   ['hours24', 1_440],
   ['days7', 10_080],
 ];
-const orders = new Set(['wake', 'sleep', 'drill']);
+/** What holds for a time; of a cordon it may be left open. */
+const timed = new Set(['wake', 'sleep', 'drill', 'cordon']);
 
 /**
  * Asks for a reason and a confirmation, and publishes the operator's fact.
@@ -68,6 +69,7 @@ export function confirmAction({ verb, what, most = 1, who }) {
     'select',
     {},
     ...durations.map(([key, minutes]) => el('option', { value: minutes, text: t(key) })),
+    verb === 'cordon' && el('option', { value: '', text: t('untilUncordoned') }),
   );
   duration.value = '120';
   const servers = el('input', {
@@ -86,7 +88,7 @@ export function confirmAction({ verb, what, most = 1, who }) {
     el('h2', { id: 'askTitle', text: `${t(`verb.${verb}`).replace('…', '')}: ${name}` }),
     el('p', { text: t(`ask.${verb}`, { what: name }) }),
     verb === 'pin' && label('pinServers', servers),
-    orders.has(verb) && label('duration', duration),
+    timed.has(verb) && label('duration', duration),
     label('reason', reason),
     who === undefined && label('yourName', by),
     problem,
@@ -110,7 +112,7 @@ export function confirmAction({ verb, what, most = 1, who }) {
           reason: reason.value,
           ...(who === undefined ? { by: by.value } : {}),
           ...(verb === 'pin' ? { servers: Number(servers.value) } : {}),
-          ...(orders.has(verb) ? { forMs: Number(duration.value) * 60_000 } : {}),
+          ...(timed.has(verb) && duration.value !== '' ? { forMs: Number(duration.value) * 60_000 } : {}),
         },
       });
       dialog.close();

@@ -2,6 +2,7 @@
 
 export const keptSeconds = 900;
 const keptEvents = 300;
+const hourSeconds = 3_600;
 
 export function emptyState() {
   return {
@@ -70,6 +71,41 @@ export function columns(state, pool, fromSecond) {
       }
       return value;
     });
+  }
+  return result;
+}
+
+/**
+ * Columns of the hours that the ledger tells, each hour held to its end: of several pools the sums, `null` where nothing
+ * is known.
+ * @param {Record<string, (number|null)[][]>} pools hours by pool: seconds, load, watts, always on
+ */
+export function hourColumns(pools, pool) {
+  const names = ['load', 'watts', 'alwaysOn'];
+  const hours = new Map();
+  for (const [name, points] of Object.entries(pools)) {
+    if (pool !== '' && pool !== name) continue;
+    for (const [second, ...values] of points) {
+      const known = hours.get(second) ?? names.map(() => null);
+      hours.set(
+        second,
+        values.map((value, index) => (value === null ? known[index] : value + (known[index] ?? 0))),
+      );
+    }
+  }
+  const result = { seconds: [], load: [], watts: [], alwaysOn: [] };
+  const push = (second, values) => {
+    result.seconds.push(second);
+    for (const [index, name] of names.entries()) result[name].push(values[index]);
+  };
+  const none = names.map(() => null);
+  const sorted = [...hours].sort(([a], [b]) => a - b);
+  for (const [index, [second, values]] of sorted.entries()) {
+    push(second, values);
+    const next = sorted[index + 1]?.[0];
+    if (next === second + hourSeconds) continue;
+    push(second + hourSeconds - 1, values);
+    if (next !== undefined) push(second + hourSeconds, none);
   }
   return result;
 }

@@ -8,6 +8,7 @@ import { createLogger } from '../../../libs/runtime/log.ts';
 import { loadAssets } from '../assets.ts';
 import { type RunningConsole, startConsole } from '../console.ts';
 import type { ConsoleSettings } from '../settings.ts';
+import { createWhatif, type WhatifOptions } from '../whatif.ts';
 
 /** A console on a real nats-server, and a bus to play the other services with. */
 export interface Stage {
@@ -19,12 +20,15 @@ export interface Stage {
 }
 
 export const consoleFolder = join(__dirname, '..', 'public');
+/** Needs `npm run build`. */
+const script = join(__dirname, '../../../dist/lab/simulation/whatif.js');
 const uplot = dirname(require.resolve('uplot'));
 export const vendor = { 'uPlot.js': join(uplot, 'uPlot.esm.js'), 'uPlot.css': join(uplot, 'uPlot.min.css') };
 
 export async function openStage(
   settings: Partial<ConsoleSettings> = {},
   config: FleetConfig = fleetConfig({ servers: 3 }),
+  simulation: Partial<WhatifOptions> = {},
 ): Promise<Stage> {
   const nats = await makeNatsHarness();
   const bus = await nats.open();
@@ -59,6 +63,7 @@ export async function openStage(
       ...settings,
     },
     await loadAssets(consoleFolder, vendor),
+    createWhatif({ script, env: { ...process.env, NEMURI_NATS_URL: nats.server.url }, ...simulation }),
   );
   return {
     nats,

@@ -1,7 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { addressGuard } from '../../../libs/runtime/addressGuard.ts';
-import type { RequestBody } from '../body.ts';
+import { bodyTimeout, type RequestBody } from '../body.ts';
 import { writeSoon } from '../writeSoon.ts';
 import { createResponseParser, type ParserBounds, type ResponseEvents } from './responseParser.ts';
 
@@ -247,7 +247,8 @@ export function openConnection(
       } else if (!connected) {
         if (quietMs >= bounds.connectTimeoutMs) destroy(new TimeoutError('connect time-out'));
       } else if (quietMs >= (answering ? bounds.idleTimeoutMs : bounds.responseTimeoutMs)) {
-        destroy(new TimeoutError('the server was silent for too long'));
+        const { awaited } = call.request.body;
+        destroy(awaited ? bodyTimeout() : new TimeoutError('the server was silent for too long'));
       }
     },
   };

@@ -7,6 +7,7 @@ import {
   type IncomingHttpStatusHeader,
 } from 'node:http2';
 import { addressGuard } from '../../../libs/runtime/addressGuard.ts';
+import { bodyTimeout } from '../body.ts';
 import type { ClientBounds, UpstreamClient } from './client.ts';
 import type { Call, FailedAt, TlsOptions, UpstreamRequest } from './connection.ts';
 
@@ -118,7 +119,7 @@ function carry(call: Call, session: Session, scheme: string, bounds: ClientBound
     });
   stream.setTimeout(bounds.responseTimeoutMs, () => {
     timedOut = true;
-    fail(new Error('the server was silent for too long'));
+    fail(body.awaited ? bodyTimeout() : new Error('the server was silent for too long'));
   });
   stream.on('headers', (fields) => {
     if (call.connection) handler.onInformational(headOf(fields, false));
