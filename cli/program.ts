@@ -16,6 +16,7 @@ import { registerReport } from './commands/report.ts';
 import { registerSchema } from './commands/schema.ts';
 import { registerSimulate, registerWhatif } from './commands/simulate.ts';
 import { registerStatus } from './commands/status.ts';
+import { registerTrial } from './commands/trial.ts';
 import { registerUp } from './commands/up.ts';
 import { registerValidate } from './commands/validate.ts';
 
@@ -32,6 +33,7 @@ Examples:
   nemuri explain                       why the last decision
   nemuri simulate --trace load.csv     the planner on a load series
   nemuri whatif --set planner.risk=0.01   the recorded load under other settings, or another file (-c)
+  nemuri trial -c nemuri.yaml --dry-run   what an experiment on your own machines would do
   nemuri power test -c nemuri.yaml --server web-1   how a machine is switched, tried
   nemuri report --since 7d             kWh used and saved, cost, CO2
   nemuri wake web-1 --for 2h           keep a server awake; sleep, cordon, uncordon, drill, pin, unpin, pause, resume
@@ -50,6 +52,7 @@ export const commands: readonly ((program: Command, cli: Cli) => void)[] = [
   registerExplain,
   registerSimulate,
   registerWhatif,
+  registerTrial,
   registerPower,
   registerServerHand,
   registerPoolHand,

@@ -94,19 +94,20 @@ async function traceOf(file: string, distDir: string): Promise<string> {
 /** @throws Error unless the user types the pool's name. */
 async function confirm(pool: string, ask: OwnTrialDependencies['ask']): Promise<void> {
   if (!ask) throw new Error('nothing was switched: give --yes, or call it on a terminal to be asked');
-  const answer = await ask(`Type the name of the pool, ${pool}, to begin: `);
+  const answer = await ask(`Type the name of the pool, ${pool}, to begin:`);
   if (answer.trim() !== pool) throw new Error(`nothing was switched (got "${answer.trim()}")`);
 }
 
 /** Asks on the terminal that this process has, if it has one. */
 export function terminalAsk(signal: AbortSignal): OwnTrialDependencies['ask'] {
   const { stdin, stderr } = process;
-  if (!stdin.isTTY || !stderr.isTTY) return undefined;
+  // `nemuri trial` shows its user what comes by the pipe.
+  if (!stdin.isTTY || !(stderr.isTTY || process.connected)) return undefined;
   return async (question) => {
     // Ctrl-C is the signal that it is, not a key to be read.
     const prompt = createInterface({ input: stdin, output: stderr, terminal: false });
     try {
-      return await prompt.question(question, { signal });
+      return await prompt.question(`${question}\n`, { signal });
     } finally {
       prompt.close();
     }
