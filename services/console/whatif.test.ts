@@ -128,7 +128,8 @@ describe('on a recorded load', () => {
     const [now, whatif] = [answer.now, answer.whatif] as { energyWh: number; wakes: number }[];
     expect(now?.wakes).toBeGreaterThan(0);
     expect(whatif?.energyWh).toBeGreaterThan(now?.energyWh ?? Number.NaN);
-  });
+    // It takes what others leave of the processor.
+  }, 120_000);
 
   test.each<[string, object, number, RegExp]>([
     ['what is no setting', { 'planner.leaseMs': 1 }, 400, /planner\.leaseMs: is no setting/],
