@@ -223,8 +223,8 @@ export const ProxySchema = settings(
     headerTimeoutMs: durationMs(10_000, 'A client gets this long for the header section of a request'),
     requestTimeoutMs: durationMs(300_000, 'A client gets this long for a whole request, body included'),
     keepAliveTimeoutMs: durationMs(
-      75_000,
-      'An idle connection of a client is kept this long: above the 60 s of load balancers in front, so that none is used as it closes',
+      10_000,
+      'An idle connection of a client is kept this long, and a worker that ends waits as long for those it has; a load balancer in front wants more than its own',
     ),
     maxConnections: Type.Integer({
       minimum: 1,
