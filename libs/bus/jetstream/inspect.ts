@@ -1,6 +1,6 @@
 import { JetStreamApiCodes, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type NatsConnection, TimeoutError } from '@nats-io/transport-node';
 import { type StreamName, streams } from '../../events/mod.ts';
 import { loginOf } from './credentials.ts';
 import type { BusLogin } from './options.ts';
@@ -67,7 +67,10 @@ export async function inspectBus(options: InspectOptions): Promise<BusFacts> {
       const clockSkewMs = await skewOf(connection, timeoutMs, nowMs).catch(() => undefined);
       return { ...facts, streams: found, ...(clockSkewMs === undefined ? {} : { clockSkewMs }) };
     } catch (error) {
-      return { ...facts, jetStreamProblem: troubleOf(error), hasNoMajority: isLeaderless(error) };
+      // In a cluster that just lost its leader, nobody is there to say so.
+      const isUnanswered = connection.info?.cluster !== undefined && error instanceof TimeoutError;
+      const hasNoMajority = isLeaderless(error) || isUnanswered;
+      return { ...facts, jetStreamProblem: troubleOf(error), hasNoMajority };
     }
   } finally {
     await connection.close();
