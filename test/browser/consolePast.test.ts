@@ -81,7 +81,7 @@ describe('on a month of the ledger', () => {
         return pools.web ?? [];
       };
       const label = (chart: string) =>
-        `document.querySelector('#${chart} .uplot').getAttribute('aria-label')`;
+        `(document.querySelector('#${chart} .uplot')?.getAttribute('aria-label') ?? '')`;
       for (const [name, hours] of [
         ['24 hours', 24],
         ['7 days', 168],
