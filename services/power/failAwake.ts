@@ -25,9 +25,9 @@ export interface SentWakes {
 /**
  * The wakes to send directly, without a word on the bus, since the bus has been lost for too long: for the floor of
  * each pool, and after `failAwakeAfterMs` more, if the pool says so, for all of it. What is on is left alone; where
- * nobody can say, a wake harms nothing. At most `maxConcurrentWakes` of a pool boot at a time, those among them that are on by
- * now and can't serve yet: each has its time to show, then it is the turn of those that were asked longest ago, and of
- * the next rung of its ladder.
+ * nobody can say, a wake harms nothing. At most `maxConcurrentWakes` of a pool boot at a time, those among them that
+ * are on by now and can't serve yet: each has its time to show, then it is the turn of those that were asked longest
+ * ago, and of the next rung of its ladder.
  * @param readings what the hardware says now.
  */
 export function wakesWithoutBus(

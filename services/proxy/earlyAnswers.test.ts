@@ -63,6 +63,7 @@ async function sendThenRead({ head, securePort, bytes, chunked = false }: Upload
   socket.on('error', (failure: NodeJS.ErrnoException) => {
     error = failure.code;
   });
+  const closed = once(socket, 'close').catch(() => undefined);
   socket.write(head, 'latin1');
   const most = bytes ?? Number.POSITIVE_INFINITY;
   for (let sent = 0; sent < most && !socket.destroyed; sent += part.length) {
@@ -70,8 +71,7 @@ async function sendThenRead({ head, securePort, bytes, chunked = false }: Upload
     if (chunked) socket.write(`${piece.length.toString(16)}\r\n`);
     socket.write(piece);
     if (chunked) socket.write('\r\n');
-    if (socket.writableNeedDrain)
-      await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
+    if (socket.writableNeedDrain) await Promise.race([once(socket, 'drain'), closed]).catch(() => undefined);
   }
   if (chunked) socket.write('0\r\n\r\n');
   let answer = '';
@@ -79,7 +79,7 @@ async function sendThenRead({ head, securePort, bytes, chunked = false }: Upload
     answer += chunk.toString('latin1');
   });
   socket.once('end', () => socket.end());
-  if (!socket.destroyed) await once(socket, 'close').catch(() => undefined);
+  await closed;
   return { answer, error };
 }
 

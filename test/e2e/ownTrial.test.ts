@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { familyOf } from '../../lab/bench/processes.ts';
 import { rackConfig, rackConfigYaml } from '../../lab/rack/config.ts';
 import { type Rack, startRack } from '../../lab/rack/rack.ts';
 import type { TrialReport } from '../../lab/trial/report.ts';
@@ -152,6 +153,25 @@ test('interrupted once, it wakes every server, and says what is finished', async
   // One to sleep, one to wake.
   expect(commands()).toBeGreaterThanOrEqual(before + 2);
 }, 480_000);
+
+test('an arm that is killed is followed by one that only wakes every server', async () => {
+  const out = join(folder, 'killed');
+  const long = ['--days', '0.2', '--speed', '60', '--peak-share', '0.3', '--arms', 'nemuri'];
+  let begun = false;
+  const killed = await trial([...long, '--yes', '--out', out], (stderr, child) => {
+    if (begun || !stderr.includes('every server is ready')) return;
+    begun = true;
+    void untilOneSleeps(child).then(() => {
+      for (const pid of familyOf(child.pid ?? 0)) if (isArm(pid)) process.kill(pid, 'SIGKILL');
+    });
+  });
+  expect(killed.stderr).toContain('gone without a word; every server is woken');
+  expect([killed.code, states()]).toEqual([1, awake]);
+}, 480_000);
+
+function isArm(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('armProcess.js');
+}
 
 /** Or until the child is gone. */
 async function untilOneSleeps(child: ChildProcess): Promise<void> {
