@@ -62,6 +62,12 @@ const redirects: readonly number[] = [301, 302, 303, 307, 308];
 const rememberedSecrets = 8;
 
 /**
+ * The signal of whoever called, for the exchanges that inherited methods make. One for all transports: Node 20 goes over
+ * every storage at every promise of the process, so that one for each BMC would cost a large fleet dearly.
+ */
+const caller = new AsyncLocalStorage<AbortSignal>();
+
+/**
  * redfish-client with every exchange in our hands. As published (0.5.4) it verifies no certificate, knows no
  * time-out, takes an empty 409 or 503 for a success, returns on 202 without awaiting the task, opens a session
  * per parallel call, never logs in again, and logs to stdout. All its methods go through `customFetch` and
@@ -75,7 +81,6 @@ export class RedfishTransport extends iDRACRedfishClient {
   protected override readonly baseUrl: string;
   readonly #settings: TransportSettings;
   readonly #deps: TransportDependencies;
-  readonly #caller = new AsyncLocalStorage<AbortSignal>();
   readonly #closing = new AbortController();
   #auth: Promise<Auth> | undefined;
   #refusedUntilMs = Number.NEGATIVE_INFINITY;
@@ -92,7 +97,7 @@ export class RedfishTransport extends iDRACRedfishClient {
 
   /** Runs a call of any method; the signal cancels every exchange in it, also those of inherited methods. */
   within<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
-    return this.#caller.run(signal, call);
+    return caller.run(signal, call);
   }
 
   /** A fresh GET of a path on the BMC. */
@@ -166,7 +171,7 @@ export class RedfishTransport extends iDRACRedfishClient {
   }
 
   #signal(): AbortSignal {
-    return this.#caller.getStore() ?? this.#closing.signal;
+    return caller.getStore() ?? this.#closing.signal;
   }
 
   // redfish-client joins its base URL and what the BMC said as text: "https://bmc" + "@elsewhere/" is elsewhere.
@@ -265,7 +270,7 @@ export class RedfishTransport extends iDRACRedfishClient {
   #authorise(): Promise<Auth> {
     if (this.#auth) return this.#auth;
     // One caller's signal must not cancel the login that others wait for.
-    const login = this.#caller.run(this.#closing.signal, () => this.#login());
+    const login = caller.run(this.#closing.signal, () => this.#login());
     this.#auth = login;
     login.catch(() => {
       if (this.#auth === login) this.#auth = undefined;
@@ -355,7 +360,7 @@ export class RedfishTransport extends iDRACRedfishClient {
     const monitor: Command = { method: 'GET', path, headers: {}, body: undefined };
     try {
       const end = await watchTask(accepted, {
-        look: () => this.#caller.run(signal, () => this.#authorised(monitor)),
+        look: () => caller.run(signal, () => this.#authorised(monitor)),
         askedWaitMs: (answer) => parseRetryAfter(answer.headers.get('retry-after'), this.#deps.now()),
         redact: this.#redactor,
         pollMs: taskPollMs,
