@@ -173,23 +173,27 @@ describe('what was recorded from real plugs', () => {
     expect(await driverOf({ readPower }).readPower(never)).toBe(state);
   });
 
+  const gen4State = { readPower: at('/rpc/Shelly.GetStatus', 'switch:0.output') };
+
   test.each<[string, recorded.RecordedAnswer[], object, number | undefined]>([
-    ['Tasmota', recorded.tasmotaPow, tasmotaMethod.meter, 10],
-    ['Tasmota, a later one, at 0 W of a state that nobody reads', recorded.tasmotaS31, status10, undefined],
-    ['Shelly Plug US Gen4', recorded.shellyPlugGen4, at('/rpc/Shelly.GetStatus', 'switch:0.apower'), 0],
+    ['Tasmota', recorded.tasmotaPow, { meter: tasmotaMethod.meter }, 10],
+    ['Tasmota, 0 W of a state that nobody reads', recorded.tasmotaS31, { meter: status10 }, undefined],
+    [
+      'Shelly Plug US Gen4, 0 W and off',
+      recorded.shellyPlugGen4,
+      { meter: at('/rpc/Shelly.GetStatus', 'switch:0.apower'), ...gen4State },
+      0,
+    ],
     [
       'Shelly Plus 1PM',
       recorded.shellyPlus1Pm,
-      at('/device/status', 'data.device_status.switch:0.apower'),
+      { meter: at('/device/status', 'data.device_status.switch:0.apower') },
       9.2,
     ],
-    ['Shelly Plug S', recorded.shellyPlugS, at('/status', 'meters.0.power'), 0.02],
-  ])('watts of %s', async (_plug, answers, meter, powerWatts) => {
+    ['Shelly Plug S', recorded.shellyPlugS, { meter: at('/status', 'meters.0.power') }, 0.02],
+  ])('watts of %s', async (_plug, answers, method, powerWatts) => {
     await startRecorded(answers);
-    const readPower = at('/rpc/Shelly.GetStatus', 'switch:0.output');
-    const isReadable = answers === recorded.shellyPlugGen4;
-    const driver = driverOf(isReadable ? { meter, readPower } : { meter });
-    expect(await driver.meter(never)).toMatchObject({ powerWatts });
+    expect(await driverOf(method).meter(never)).toMatchObject({ powerWatts });
   });
 
   test.each<[string, recorded.RecordedAnswer[], object, string]>([
